@@ -1,0 +1,35 @@
+"""Every error that ringsim raises on purpose: the value, the range, and what to do next, in one line.
+
+A face turns a RingsimError into that one line and an exit code; anything else is a bug and keeps its traceback.
+"""
+
+
+class RingsimError(Exception):
+    """Base of all errors meant for a person. `exit_code`: 1 failure, 2 usage or bad input."""
+
+    exit_code = 1
+
+
+class BadInput(RingsimError):
+    """Something the user gave cannot be used: a file, a value, a name."""
+
+    exit_code = 2
+
+
+class InvalidTransition(RingsimError):
+    """The lifecycle was asked for a step that its table does not have."""
+
+    def __init__(self, before: str, after: str, allowed: list[str]) -> None:
+        super().__init__(f"lifecycle cannot go from {before} to {after}; from {before} it can go to {', '.join(allowed)}")
+
+
+class LayoutError(RingsimError):
+    """A shared segment does not hold what its name promises: wrong magic, version, record layout or size."""
+
+
+class SegmentError(RingsimError):
+    """Shared memory could not be created or found: full, missing, or already there."""
+
+
+class Stalled(RingsimError):
+    """All stages wait for each other: a named error instead of a hang."""

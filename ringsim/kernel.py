@@ -1,0 +1,97 @@
+"""The one decorator for compiled code, and where its cache lies.
+
+Invariant: a cached kernel is used only if its own module and every ringsim module that it imports, directly or through
+others, are unchanged. numba checks just the file that holds the function, so a changed helper in another file would go
+unnoticed; here the cache directory's name is a hash over the whole import closure and the versions of what compiled it.
+
+Flags live here and nowhere else: no bounds checks (tests run the plain bodies with NUMBA_DISABLE_JIT=1, which has them),
+C-like division (no hidden exception paths), no fast-math (results must be the same on every run).
+"""
+
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+import numba.core.config
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ROOT = Path(__file__).resolve().parent.parent
+_IMPORT = re.compile(r"^\s*(?:from\s+((?:ringsim|procs)[\w.]*)\s+import\s+(\([^)]*\)|[^\n]+)|import\s+((?:ringsim|procs)[\w.]*))", re.M)
+_VERSIONS = f"{sys.version_info[:3]} numba {numba.__version__} llvmlite {llvmlite.__version__} numpy {np.__version__}"
+
+
+def cache_root() -> Path:
+    """Folder of all kernel caches: $RINGSIM_CACHE, else $XDG_CACHE_HOME/ringsim, else ~/.cache/ringsim.
+
+    A root that cannot be written falls back to a per-user folder under the temporary directory, so that a read-only home
+    costs a compilation and not the run.
+    """
+    chosen = os.environ.get("RINGSIM_CACHE")
+    if chosen is None:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        chosen = str(Path(base) / "ringsim")
+    root = Path(chosen) / "kernels"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if os.access(root, os.W_OK):
+            return root
+    except OSError:
+        pass
+    return Path(tempfile.gettempdir()) / f"ringsim-{os.getuid()}" / "kernels"
+
+
+def _module_file(name: str) -> Path | None:
+    path = _ROOT.joinpath(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _imports(path: Path) -> tuple[str, tuple[Path, ...]]:
+    """The file's text hash and the ringsim files that it names in import statements."""
+    text = path.read_text()
+    found: list[Path] = []
+    for module, names, plain in _IMPORT.findall(text):
+        wanted = [plain] if plain else [module] + [f"{module}.{n}" for n in re.findall(r"\w+", names)]
+        found += [f for f in map(_module_file, wanted) if f is not None]
+    return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(found))
+
+
+@cache
+def closure_key(path: Path) -> str:
+    """Hex digest over the file and all ringsim files in its import closure, with the versions of the compilers."""
+    seen: dict[Path, str] = {}
+    todo = [path]
+    while todo:
+        file = todo.pop()
+        if file not in seen:
+            seen[file], named = _imports(file)
+            todo += named
+    text = _VERSIONS + "".join(f"{p.name}:{seen[p]}" for p in sorted(seen))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def kernel(function: F) -> F:
+    """Compile for the hot path: nopython, GIL released, cached on disk.
+
+    The plain Python body stays reachable as `.py_func`, and is what runs under NUMBA_DISABLE_JIT=1.
+    """
+    config = numba.core.config
+    # CACHE_DIR is read while the decorator runs: set just here, so that a host program's own kernels keep theirs.
+    before, config.CACHE_DIR = config.CACHE_DIR, str(cache_root() / closure_key(Path(function.__code__.co_filename)))
+    try:
+        return numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = before

@@ -1,0 +1,51 @@
+"""Every bound of the program, each with its reason, asserted against the others. Nothing grows without one.
+
+Prices are ticks, quantities lots, money ticks x lots: all int64. The bounds below keep every product below 2**63.
+"""
+
+# Rings
+MAX_CONSUMERS = 8  # lines in a ring's header; a ring with more readers wants a tree of rings
+MIN_CAPACITY = 2  # one slot would make producer and reader take turns
+MAX_CAPACITY = 1 << 24  # 1 GiB of 64-byte slots
+BATCH_SHARE = 4  # a batch is at most capacity / 4, so that a free reader always finds most of the ring whole
+
+# Instruments and orders
+MAX_SYMBOLS = 16
+MAX_STRATEGIES = 8
+MAX_PRICE_TICKS = 1 << 40
+MAX_QTY_LOTS = 1 << 40
+MAX_NOTIONAL = 1 << 50  # ticks x lots of one order: times a fee in hundredths of a basis point it stays below 2**63
+MAX_OPEN_ORDERS = 64  # resting orders of the account; each costs a look at every trade
+MAX_IN_FLIGHT = 128  # orders on their way to the exchange
+CREDITS = 48  # K of protocol P5: unanswered records of one strategy in the orders ring
+CANCEL_ALL_CREDITS = 1  # reserved, so that a cancel-all never waits behind its own orders
+
+# Book
+BOOK_LEVELS = 1 << 14  # hash slots a side; the recorded sessions reach 5,436 levels a side
+BOOK_LEVELS_USED = BOOK_LEVELS * 3 // 4  # a fuller table probes too long; beyond it far levels are refused and counted
+BOOK_WINDOW = 1 << 16  # ticks around the best price whose order is kept in bitmaps
+TAKEN_LEVELS = 32  # levels whose displayed quantity the account has taken itself
+
+# Stages
+STRATEGY_OUT = 8  # records that one input makes a strategy emit, at most
+EXECUTION_OUT = 4 * MAX_OPEN_ORDERS  # reports that one input makes the broker emit: fill, account, cancel of each open order
+JOURNAL_ENTRIES = 1 << 14
+SLICE_NS = 2_000_000  # a kernel call returns after this long: signals and commands are seen between calls
+MESSAGE_EVENTS = 1 << 14  # events of one message: a 5,000-level snapshot is 10,002
+FEATURE_WINDOW = 1 << 12  # samples of the time window; the documents ask for 1000
+
+# Money and risk
+START_CASH = 100_000  # quote units
+MAX_FEE_CBPS = 10_000  # hundredths of a basis point: 100 bps
+
+# Supervision
+HEARTBEAT_STALE_NS = 1_000_000_000  # older than this, the stage is stalled
+RESTART_BUDGET = 5
+RESTART_WINDOW_NS = 30_000_000_000
+
+assert MAX_CAPACITY & (MAX_CAPACITY - 1) == 0
+assert CREDITS + CANCEL_ALL_CREDITS <= MAX_IN_FLIGHT
+assert MAX_OPEN_ORDERS * 3 <= EXECUTION_OUT
+assert MAX_NOTIONAL * MAX_FEE_CBPS < 1 << 64
+assert MAX_NOTIONAL <= MAX_PRICE_TICKS * MAX_QTY_LOTS
+assert BOOK_LEVELS_USED < BOOK_LEVELS
