@@ -14,7 +14,7 @@ MAX_SYMBOLS = 16
 MAX_STRATEGIES = 8
 MAX_PRICE_TICKS = 1 << 40
 MAX_QTY_LOTS = 1 << 40
-MAX_NOTIONAL = 1 << 50  # ticks x lots of one order: times a fee in hundredths of a basis point it stays below 2**63
+MAX_NOTIONAL = 1 << 49  # ticks x lots of one order: times a fee in hundredths of a basis point it stays below 2**63
 MAX_OPEN_ORDERS = 64  # resting orders of the account; each costs a look at every trade
 MAX_IN_FLIGHT = 128  # orders on their way to the exchange
 CREDITS = 48  # K of protocol P5: unanswered records of one strategy in the orders ring
@@ -28,7 +28,8 @@ TAKEN_LEVELS = 32  # levels whose displayed quantity the account has taken itsel
 
 # Stages
 STRATEGY_OUT = 8  # records that one input makes a strategy emit, at most
-EXECUTION_OUT = 4 * MAX_OPEN_ORDERS  # reports that one input makes the broker emit: fill, account, cancel of each open order
+TAKE_LEVELS = 48  # levels that one taking order can walk; what is left then is NO_LIQUIDITY
+EXECUTION_OUT = 256  # reports that one input makes the broker emit: a fill or cancel of each open order, fills of each level, the account
 JOURNAL_ENTRIES = 1 << 14
 SLICE_NS = 2_000_000  # a kernel call returns after this long: signals and commands are seen between calls
 MESSAGE_EVENTS = 1 << 14  # events of one message: a 5,000-level snapshot is 10,002
@@ -45,7 +46,7 @@ RESTART_WINDOW_NS = 30_000_000_000
 
 assert MAX_CAPACITY & (MAX_CAPACITY - 1) == 0
 assert CREDITS + CANCEL_ALL_CREDITS <= MAX_IN_FLIGHT
-assert MAX_OPEN_ORDERS * 3 <= EXECUTION_OUT
-assert MAX_NOTIONAL * MAX_FEE_CBPS < 1 << 64
+assert MAX_OPEN_ORDERS + MAX_IN_FLIGHT + TAKE_LEVELS + 4 <= EXECUTION_OUT  # a take that halts: its fills, every cancel, HALTED, ACCOUNT
+assert MAX_NOTIONAL * MAX_FEE_CBPS < 1 << 63
 assert MAX_NOTIONAL <= MAX_PRICE_TICKS * MAX_QTY_LOTS
 assert BOOK_LEVELS_USED < BOOK_LEVELS
