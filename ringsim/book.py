@@ -24,6 +24,7 @@ _WORDS = BOOK_WINDOW // 64
 _SUMMARY = _WORDS // 64
 _MASK = BOOK_LEVELS - 1
 _EDGE = BOOK_WINDOW // 4
+_ONE, _ALL = np.int64(1), np.int64(-1)  # masks are shifts of these: no overflow, compiled or not
 
 BOOK_SIDE = np.dtype(
     [
@@ -80,16 +81,16 @@ def _take_out(s, place):
 @kernel
 def _set_bit(s, offset):
     word = offset >> 6
-    s.bits[word] |= 1 << (offset & 63)
-    s.summary[word >> 6] |= 1 << (word & 63)
+    s.bits[word] |= _ONE << (offset & 63)
+    s.summary[word >> 6] |= _ONE << (word & 63)
 
 
 @kernel
 def _clear_bit(s, offset):
     word = offset >> 6
-    s.bits[word] &= ~(1 << (offset & 63))
+    s.bits[word] &= ~(_ONE << (offset & 63))
     if s.bits[word] == 0:
-        s.summary[word >> 6] &= ~(1 << (word & 63))
+        s.summary[word >> 6] &= ~(_ONE << (word & 63))
 
 
 @kernel
@@ -97,12 +98,12 @@ def _below(s, offset):
     """Highest set offset < `offset`, or -1. offset: 0..BOOK_WINDOW."""
     word = offset >> 6
     if word < _WORDS:
-        found = s.bits[word] & ((1 << (offset & 63)) - 1)
+        found = s.bits[word] & ~(_ALL << (offset & 63))
         if found != 0:
             return (word << 6) + highest_bit(found)
     group = word >> 6
     if group < _SUMMARY:
-        found = s.summary[group] & ((1 << (word & 63)) - 1)
+        found = s.summary[group] & ~(_ALL << (word & 63))
         if found != 0:
             word = (group << 6) + highest_bit(found)
             return (word << 6) + highest_bit(s.bits[word])
@@ -120,14 +121,14 @@ def _above(s, offset):
     word = offset >> 6
     if word >= _WORDS:
         return -1
-    found = s.bits[word] & ~((1 << (offset & 63)) - 1)
+    found = s.bits[word] & (_ALL << (offset & 63))
     if found != 0:
         return (word << 6) + lowest_bit(found)
     word += 1
     if word >= _WORDS:
         return -1
     group = word >> 6
-    found = s.summary[group] & ~((1 << (word & 63)) - 1)
+    found = s.summary[group] & (_ALL << (word & 63))
     if found != 0:
         word = (group << 6) + lowest_bit(found)
         return (word << 6) + lowest_bit(s.bits[word])
@@ -206,8 +207,8 @@ def book_clear(b):
 def book_set(b, side, px, qty):
     """The level's quantity is now `qty`; 0 deletes it.
 
-    side: 1 bid, 2 ask. px: ticks, >= 1. qty: lots, >= 0. A new level in a full table is refused and counted, unless it is
-    the best of its side.
+    side: 1 bid, 2 ask. px: ticks, >= 1. qty: lots, >= 0. A new level in a full table is refused and counted, unless it
+    is the best of its side.
     """
     s = b.sides[side - 1]
     place = _find(s, px)
@@ -282,8 +283,8 @@ def book_mid2(b):
 def book_fold(b, ev):
     """Apply a market event. Returns True when one may act on it: it ended its message and the book is valid.
 
-    REFRESH events (a snapshot that repeats what is known) are for readers that lost their book: with a valid one they are
-    skipped and return False. Levels outside a snapshot do nothing to an invalid book. Other kinds change nothing.
+    REFRESH events (a snapshot that repeats what is known) are for readers that lost their book: with a valid one they
+    are skipped and return False. Levels outside a snapshot do nothing to an invalid book. Other kinds change nothing.
     """
     kind, flags = ev.kind, ev.flags
     if (flags & _REFRESH) != 0 and b.valid == VALID:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ringsim.book import BOOK, book_best, book_clear, book_fold, book_next, book_qty, book_set
 from ringsim.limits import BOOK_LEVELS_USED, BOOK_WINDOW
-from ringsim.records import MARKET_EVENT, EventFlag, EventKind, Side
+from ringsim.records import MARKET_EVENT, EventKind, Side
 from tests.naive.book import NaiveBook
 
 
