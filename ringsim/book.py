@@ -29,9 +29,9 @@ _ONE, _ALL = np.int64(1), np.int64(-1)  # masks are shifts of these: no overflow
 BOOK_SIDE = np.dtype(
     [
         ("levels", "i8", (2 * BOOK_LEVELS,)),  # px, qty; px 0 is an empty place
-        ("bits", "i8", (_WORDS,)),  # bit t: tick base + t holds a level
+        ("bits", "i8", (_WORDS,)),  # bit t: tick base_ticks + t holds a level
         ("summary", "i8", (_SUMMARY,)),  # bit w: word w of `bits` is not zero
-        ("base", "i8"),  # first tick of the window
+        ("base_ticks", "i8"),  # first tick of the window
         ("best", "i8"),
         ("count", "i8"),  # levels in the hash
         ("inside", "i8"),  # of them, in the window
@@ -162,10 +162,10 @@ def _centre(s, side, best):
         s.bits[w] = 0
     for g in range(_SUMMARY):
         s.summary[g] = 0
-    s.base = best - (3 * _EDGE if side == _BUY else _EDGE)
+    s.base_ticks = best - (3 * _EDGE if side == _BUY else _EDGE)
     s.best, s.inside = best, 0
     for place in range(BOOK_LEVELS):
-        offset = s.levels[2 * place] - s.base
+        offset = s.levels[2 * place] - s.base_ticks
         if s.levels[2 * place] != 0 and 0 <= offset < BOOK_WINDOW:
             _set_bit(s, offset)
             s.inside += 1
@@ -182,7 +182,7 @@ def _moved(s, side, px):
             _centre(s, side, px)
         return
     s.best = px
-    far = px - s.base if side == _BUY else s.base + BOOK_WINDOW - 1 - px
+    far = px - s.base_ticks if side == _BUY else s.base_ticks + BOOK_WINDOW - 1 - px
     if far < _EDGE and s.inside < s.count:
         _centre(s, side, px)
 
@@ -213,7 +213,7 @@ def book_set(b, side, px, qty):
     s = b.sides[side - 1]
     place = _find(s, px)
     known = s.levels[2 * place] == px
-    offset = px - s.base
+    offset = px - s.base_ticks
     inside = s.best != 0 and 0 <= offset < BOOK_WINDOW
     if qty == 0:
         if known:
@@ -224,7 +224,7 @@ def book_set(b, side, px, qty):
                 s.inside -= 1
                 if px == s.best:
                     near = _below(s, offset) if side == _BUY else _above(s, offset)
-                    _moved(s, side, s.base + near if near >= 0 else 0)
+                    _moved(s, side, s.base_ticks + near if near >= 0 else 0)
         return
     better = s.best == 0 or (px > s.best if side == _BUY else px < s.best)
     if not known:
@@ -262,11 +262,11 @@ def book_next(b, side, px):
     s = b.sides[side - 1]
     if s.best == 0:
         return 0
-    offset = px - s.base
+    offset = px - s.base_ticks
     if 0 <= offset < BOOK_WINDOW:
         near = _below(s, offset) if side == _BUY else _above(s, offset)
         if near >= 0:
-            return s.base + near
+            return s.base_ticks + near
         if s.inside == s.count:
             return 0
     return _scan(s, side, px)
@@ -286,7 +286,7 @@ def book_fold(b, ev):
     REFRESH events (a snapshot that repeats what is known) are for readers that lost their book: with a valid one they
     are skipped and return False. Levels outside a snapshot do nothing to an invalid book. Other kinds change nothing.
     """
-    kind, flags = ev.kind, ev.flags
+    kind, flags = ev.kind, ev.flag_bits
     if (flags & _REFRESH) != 0 and b.valid == VALID:
         return False
     if kind == _LEVEL:

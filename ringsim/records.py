@@ -8,7 +8,8 @@ Prices are integer ticks, quantities integer lots, money ticks x lots, times int
 simulated clock every time is event time (the capture's epoch, skew removed); under the realtime clock CLOCK_MONOTONIC.
 `stamp` belongs to the ring (0 being written, seq + 1 whole) and to nobody else.
 
-Values of the enums are stored: append, never renumber.
+Values of the enums are stored: append, never renumber. No field is named like an attribute of a numpy array (`flags`,
+`base`, `size` ...): compiled code would find the field and the plain body the attribute.
 """
 
 from enum import IntEnum, IntFlag
@@ -198,7 +199,7 @@ MARKET_EVENT = np.dtype(
         ("symbol", "u2"),
         ("kind", "u1"),
         ("side", "u1"),
-        ("flags", "u1"),
+        ("flag_bits", "u1"),
         ("pad", "u1"),
     ]
 )
@@ -225,7 +226,7 @@ ORDER = np.dtype(
         ("type", "u1"),
         ("tif", "u1"),
         ("verdict", "u1"),
-        ("flags", "u1"),
+        ("flag_bits", "u1"),
         ("reason", "u2"),
         ("pad", "u1", (4,)),
         ("spare", "i8", (2,)),
@@ -268,7 +269,7 @@ REPORT = np.dtype(
         ("left_lots", "i8"),  # not yet filled
         ("fee", "i8"),  # money; negative: a rebate
         ("reason", "u2"),
-        ("flags", "u1"),
+        ("flag_bits", "u1"),
         ("status", "u1"),
         ("liquidity", "u1"),
         ("order_kind", "u1"),  # of the record that this answers
@@ -281,7 +282,7 @@ ACCOUNT = np.dtype(
     {
         "names": ["stamp", "order_id", "trigger_seq", "trigger_ns", "time_ns", "cash", "realized", "unrealized", "fees",
                   "deliver_ns", "mark_ticks", "position_lots", "symbol", "strategy", "kind", "open_orders", "trading",
-                  "pad", "cost", "day_realized", "reason", "flags", "pad2", "fills"],
+                  "pad", "cost", "day_realized", "reason", "flag_bits", "pad2", "fills"],
         "formats": ["i8", "i8", "i8", "i8", "i8", "i8", "i8", "i8", "i8", "i8", "i8", "i8", "u2", "u2", "u1", "u1", "u1",
                     "u1", "i8", "i8", "u2", "u1", "u1", "u4"],
         "offsets": [0, 8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 98, 100, 101, 102, 103, 104, 112, 120, 122, 123, 124],
@@ -291,8 +292,13 @@ ACCOUNT = np.dtype(
 
 assert MARKET_EVENT.itemsize == 64
 assert ORDER.itemsize == FEATURES.itemsize == REPORT.itemsize == ACCOUNT.itemsize == 128
-assert all(ORDER.fields[f][1] == FEATURES.fields[f][1] for f in ("trigger_seq", "created_ns", "symbol", "strategy", "kind"))
-assert all(REPORT.fields[f][1] == ACCOUNT.fields[f][1] for f in ("trigger_seq", "deliver_ns", "symbol", "strategy", "kind", "flags"))
+assert all(
+    ORDER.fields[f][1] == FEATURES.fields[f][1] for f in ("trigger_seq", "created_ns", "symbol", "strategy", "kind")
+)
+assert all(
+    REPORT.fields[f][1] == ACCOUNT.fields[f][1]
+    for f in ("trigger_seq", "deliver_ns", "symbol", "strategy", "kind", "flag_bits")
+)
 
 MARKET_WORDS = MARKET_EVENT.itemsize // 8
 ORDER_WORDS = ORDER.itemsize // 8
