@@ -1,7 +1,7 @@
 """What holds for every test: those marked `alone` run while nothing else does, whatever the number of workers.
 
-Workers share two locked files. A test takes the gate, then the floor, and leaves the gate: ordinary tests take the floor
-shared, `alone` ones exclusive. Since whoever waits for the floor holds the gate, nobody overtakes a waiting `alone` test.
+Workers share two locked files. A test takes the gate, then the floor, and leaves the gate: ordinary tests take the
+floor shared, `alone` ones exclusive. Whoever waits for the floor holds the gate, so nobody overtakes a waiting one.
 """
 
 import fcntl
