@@ -292,13 +292,15 @@ ACCOUNT = np.dtype(
 
 assert MARKET_EVENT.itemsize == 64
 assert ORDER.itemsize == FEATURES.itemsize == REPORT.itemsize == ACCOUNT.itemsize == 128
-assert all(
-    ORDER.fields[f][1] == FEATURES.fields[f][1] for f in ("trigger_seq", "created_ns", "symbol", "strategy", "kind")
-)
-assert all(
-    REPORT.fields[f][1] == ACCOUNT.fields[f][1]
-    for f in ("trigger_seq", "deliver_ns", "symbol", "strategy", "kind", "flag_bits")
-)
+for _one, _other, _names in (
+    (ORDER, FEATURES, ("stamp", "trigger_seq", "trigger_ns", "created_ns", "symbol", "strategy", "kind")),
+    (
+        REPORT,
+        ACCOUNT,
+        ("stamp", "trigger_seq", "trigger_ns", "deliver_ns", "symbol", "strategy", "kind", "reason", "flag_bits"),
+    ),
+):
+    assert all(_one.fields[_n] == _other.fields[_n] for _n in _names)  # type: ignore[index]
 
 MARKET_WORDS = MARKET_EVENT.itemsize // 8
 ORDER_WORDS = ORDER.itemsize // 8

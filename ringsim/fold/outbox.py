@@ -20,14 +20,16 @@ class Outbox(NamedTuple):
     records: np.ndarray
     alternate: np.ndarray
     words: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # shadows tuple.count, which nobody calls
 
 
 def make_outbox(dtype: np.dtype, alternate: np.dtype, size: int) -> Outbox:
     """An empty outbox for `size` records of two dtypes of one size."""
     assert dtype.itemsize == alternate.itemsize
     words = np.zeros(size * dtype.itemsize // 8, np.int64)
-    return Outbox(words.view(dtype).view(np.recarray), words.view(alternate).view(np.recarray), words, np.zeros(1, np.int64))
+    return Outbox(
+        words.view(dtype).view(np.recarray), words.view(alternate).view(np.recarray), words, np.zeros(1, np.int64)
+    )
 
 
 @kernel

@@ -1,0 +1,112 @@
+"""The control page: the few words through which the parent and its stages speak, each with one writer.
+
+    line 0..3      the parent: lifecycle, run state, trading (operator), commands
+    block k        stage k: heartbeat, state, what it waits for, watermarks, progress, its own trading word
+
+A block is four lines of 128 bytes: what changes all the time lies apart from what changes rarely. Offsets are in 64-bit
+words. The lifecycle word has values of ringsim.lifecycle.Lifecycle; trading: ringsim.records.Trading.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+from ringsim.limits import MAX_STRATEGIES
+
+LINE = 16
+
+
+class RunState(IntEnum):
+    """What the operator wants."""
+
+    RUNNING = 0
+    PAUSED = 1
+    STOPPING = 2
+    STOPPED = 3
+
+
+class StageState(IntEnum):
+    """How far a stage is, as it says itself."""
+
+    ABSENT = 0
+    STARTING = 1
+    WARM = 2  # its kernels ran on synthetic input
+    RUNNING = 3
+    DONE = 4  # nothing left to do
+    FAILED = 5
+
+
+# Parent's words.
+P_LIFECYCLE = 0
+P_RUN = 1
+P_TRADING = 2
+P_EPOCH = 3  # changes with every word above: stages compare one word
+P_START_NS = 4  # when the feed begins, realtime
+P_COMMAND_SEQ = 5  # commands for ingest to sequence (simulated clock): number, then what it is
+P_COMMAND_CODE = 6
+P_COMMAND_VALUE = 7
+
+# A stage's words, from the start of its block.
+S_HEARTBEAT_NS = 0
+S_STATE = 1
+S_GENERATION = 2
+S_PID = 3
+S_WAITS = 4  # ringsim.fold.intake: WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL
+S_ERROR = 5  # a Reason, when it failed or halted
+S_TRADING = LINE + 0  # this stage's trading word; trading is halted if any writer's word says so
+S_SNAPSHOT_WANTED = LINE + 1  # how often the strategy asked for a fresh snapshot
+S_COMMANDS_DONE = LINE + 2  # ingest: commands sequenced
+S_NEXT_NS = 2 * LINE + 0  # watermark: its earliest next event that the peer did not cause
+S_FOLDED = 2 * LINE + 1  # watermark: the peer's records folded
+S_INPUTS = 3 * LINE + 0
+S_OUTPUTS = 3 * LINE + 1
+S_ENDED = 3 * LINE + 2
+S_EVENT_NS = 3 * LINE + 3  # time of the last input
+S_LATE_NS = 3 * LINE + 4  # ingest: how late the last message was taken
+
+_PARENT_WORDS = 4 * LINE
+BLOCK_WORDS = 4 * LINE
+
+
+class Stage(IntEnum):
+    """The stages' places in the page. Strategies come last: there may be several."""
+
+    INGEST = 0
+    EXECUTION = 1
+    PERSISTENCE = 2
+    STRATEGY = 3
+
+
+MAX_STAGES = Stage.STRATEGY + MAX_STRATEGIES
+
+# Latest-value cells behind the blocks: the market and the account, for screens.
+CELL_WORDS = 2 * LINE
+CELL_MARKET = _PARENT_WORDS + MAX_STAGES * BLOCK_WORDS
+CELL_ACCOUNT = CELL_MARKET + CELL_WORDS
+CELL_FEED = CELL_ACCOUNT + CELL_WORDS
+CONTROL_WORDS = CELL_FEED + CELL_WORDS
+
+# Values of the cells, in order.
+MARKET_CELL = (
+    "time_ns",
+    "bid_ticks",
+    "bid_lots",
+    "ask_ticks",
+    "ask_lots",
+    "imbalance_ppm",
+    "spread_mbps",
+    "seq",
+    "valid",
+)
+ACCOUNT_CELL = ("time_ns", "position_lots", "cash", "realized", "unrealized", "fees", "equity", "mark_ticks",
+                "open_orders", "fills", "submitted", "accepted", "provisional", "rejected", "trading")  # fmt: skip
+
+
+def block(stage: int) -> int:
+    """First word of a stage's block."""
+    return _PARENT_WORDS + stage * BLOCK_WORDS
+
+
+def control_words(memory: memoryview) -> np.ndarray:
+    """The page as int64[CONTROL_WORDS]."""
+    return np.ndarray(CONTROL_WORDS, np.int64, memory)
