@@ -138,8 +138,8 @@ def risk_judge(r, now, side, px, qty, position_lots, working_buy_lots, working_s
     """May this order go, and how large?
 
     now: ns, refills the order-rate bucket. side: 1 buy, 2 sell. px: ticks, 0 of a market order (money limits then use
-    `mark`). qty: lots. position_lots: signed; working_*_lots: unfilled lots of other open orders, >= 0. mark: mid price,
-    ticks, 0 unknown (a price collar then lets nothing through).
+    `mark`). qty: lots. position_lots: signed; working_*_lots: unfilled lots of other open orders, >= 0. mark: ticks,
+    mid price, 0 unknown (a price collar then lets nothing through).
     Returns (Verdict, Reason, allowed lots): APPROVED with NONE and qty; ADJUSTED with the tightest limit and what it
     allows; REJECTED with it and 0. HALTED rejects with the halt's reason. What passes takes a token of the bucket.
     """
