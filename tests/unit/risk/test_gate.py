@@ -62,6 +62,9 @@ ALLOWS_TEN = [
     pytest.param({"max_notional": 1_500}, {"side": SELL, "position": -3, "sells": 2}, Reason.NOTIONAL, id="notional, short"),
     pytest.param({"max_intent": 1_000, "max_order_lots": 11, "max_notional": 1_200}, {}, Reason.INTENT, id="tightest: intent"),
     pytest.param({"max_intent": 1_100, "max_order_lots": 10, "max_position_lots": 11}, {}, Reason.ORDER_SIZE, id="tightest: size"),
+    pytest.param({"max_intent": 1_000, "max_position_lots": 10, "max_order_lots": 10, "max_notional": 1_000}, {}, Reason.INTENT, id="equals: the first"),
+    pytest.param({"max_position_lots": 10, "max_order_lots": 10, "max_notional": 1_000}, {}, Reason.POSITION, id="equals: position"),
+    pytest.param({"max_order_lots": 10, "max_notional": 1_000}, {}, Reason.ORDER_SIZE, id="equals: size"),
 ]  # fmt: skip
 
 
@@ -122,7 +125,7 @@ def test_the_price_collar_just_below_at_and_just_above():
         assert above == (Verdict.REJECTED, Reason.PRICE_COLLAR, 0)
         away = judge(gate(**limits), side=side, px=100_000 - sign * 5_000, mark=100_000)
         assert away == (*PASSES, 10), "far from the market on its own side is patience, no mistake"
-    assert judge(gate(**limits), mark=0) == (Verdict.REJECTED, Reason.PRICE_COLLAR, 0)
+        assert judge(gate(**limits), side=side, mark=0) == (Verdict.REJECTED, Reason.PRICE_COLLAR, 0)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,8 @@ def test_losing_trips_in_a_row_just_below_at_and_just_above():
     assert r.trading == Trading.ACTIVE
     assert risk_round_trip(r, -10) == Reason.CONSECUTIVE_LOSSES
     assert risk_round_trip(r, -11) == 0 and r.halt_reason == Reason.CONSECUTIVE_LOSSES
+    risk_rearm(r)
+    assert risk_round_trip(r, -12) == 0, "rearmed: the row begins anew"
 
 
 def test_a_limit_of_zero_is_no_limit_and_only_the_bounds_of_the_integers_hold():
