@@ -1,0 +1,242 @@
+"""The layers of a configuration, read and merged: command line, file, profile, default.
+
+Invariant: every problem of every layer is found before anything is refused, also in values that a higher layer overrides.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from ringsim import limits
+from ringsim.config.grid import capacities, source_files
+from ringsim.config.kinds import kind_of, kinds, meant, section_names, unknown_key
+from ringsim.config.problems import BadConfig, Problem
+from ringsim.config.schema import PROFILES, SOURCES, Config, Grid
+from ringsim.errors import BadInput
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something that was changed or has no effect, to be said in a summary."""
+
+    path: str
+    origin: str
+    text: str
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A value in force and where it came from: default, profile NAME, a file's name, command line."""
+
+    path: str
+    value: Any
+    origin: str
+
+
+class Effective(msgspec.Struct, frozen=True):
+    """The configuration in force."""
+
+    config: Config
+    settings: list[Setting]
+    notes: list[Note]
+
+    def origin(self, path: str) -> str:
+        """Where the value of a key came from. KeyError if there is no such key."""
+        return {setting.path: setting.origin for setting in self.settings}[path]
+
+    def values(self) -> dict[str, Any]:
+        """Every key that differs in origin from the default; `load(overrides=...)` makes the same configuration of it."""
+        return {s.path: s.value for s in self.settings if s.origin != "default"}
+
+
+def load(
+    *, file: Path | None = None, profile: str | None = None, overrides: Mapping[str, object] | None = None
+) -> Effective:
+    """The configuration in force.
+
+    file: TOML. profile: wins over the file's run.profile. overrides: key path -> value, from the command line; a value of
+    None is no override.
+    Raises BadInput for a file that cannot be read, BadConfig with every problem otherwise.
+    """
+    given = {path: value for path, value in (overrides or {}).items() if value is not None}
+    if profile is not None:
+        given["run.profile"] = profile
+    problems: list[Problem] = []
+    layers = [("command line", given)]
+    if file is not None:
+        layers.append((file.name, _flatten(_read(file))))
+    chosen = next((layer["run.profile"] for _, layer in layers if "run.profile" in layer), "dev")
+    if isinstance(chosen, str) and chosen in PROFILES:
+        layers.append((f"profile {chosen}", PROFILES[chosen]))
+
+    found: dict[str, tuple[object, str]] = {}
+    bad: set[str] = set()
+    for origin, layer in layers:
+        for path, raw in layer.items():
+            kind = kind_of(path)
+            if kind is None:
+                problems.append(Problem(path, origin, unknown_key(path)))
+                continue
+            try:
+                value = kind.value(raw)
+            except ValueError as wrong:
+                problems.append(Problem(path, origin, str(wrong)))
+                bad.add(path)
+            else:
+                found.setdefault(path, (value, origin))
+
+    config = _build(found, problems)
+    origins = {path: origin for path, (_, origin) in found.items()}
+    problems += [
+        Problem(paths[0], origins.get(paths[0], "default"), text)
+        for paths, text in _contradictions(config)
+        if not bad.intersection(paths)
+    ]
+    if problems:
+        raise BadConfig(problems)
+    settings = [Setting(path, value, origins.get(path, "default")) for path, value in _leaves(config).items()]
+    return Effective(config, settings, _notes(config, origins))
+
+
+def assignment(text: str) -> tuple[str, object]:
+    """Key path and value of `--set key=value`. The value is TOML where it is TOML, else text. BadInput without a `=`."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise BadInput(f"--set wants key=value, such as strategy.params.min_confidence=0.6, not {text!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return path.strip(), parsed
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
+    except FileNotFoundError:
+        raise BadInput(f"there is no configuration file {file}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise BadInput(f"the configuration file {file} cannot be read: {reason}") from None
+    except ValueError as error:  # TOMLDecodeError, and an integer of thousands of digits
+        raise BadInput(f"{file} is not valid TOML: {error}") from None
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Key path -> value. A table where a value belongs stays a table; an empty unknown section is kept, to be refused."""
+    flat: dict[str, object] = {}
+    for key, value in table.items():
+        path = prefix + key
+        if isinstance(value, dict) and kind_of(path) is None and (value or path in section_names()):
+            flat |= _flatten(value, path + ".")
+        else:
+            flat[path] = value
+    return flat
+
+
+def _build(found: dict[str, tuple[object, str]], problems: list[Problem]) -> Config:
+    """The structs, with defaults where nothing (valid) was given."""
+    nested: dict[str, Any] = {}
+    for path, (value, _) in found.items():
+        *sections, key = path.split(".")
+        table = nested
+        for name in sections:
+            table = table.setdefault(name, {})
+        table[key] = value
+    origins = {path: origin for path, (_, origin) in found.items()}
+    grids: dict[str, dict[str, Grid]] = {}
+    for market, symbols in nested.pop("instruments", {}).items():
+        for symbol, values in symbols.items():
+            missing = [key for key in ("tick", "lot") if key not in values]
+            path = f"instruments.{market}.{symbol}"
+            reported = {problem.path for problem in problems}
+            origin = next(origins[f"{path}.{key}"] for key in values)
+            wanting = [key for key in missing if f"{path}.{key}" not in reported]
+            problems += [
+                Problem(f"{path}.{key}", origin, "is missing: an instrument needs tick and lot") for key in wanting
+            ]
+            if not missing:
+                grids.setdefault(market, {})[symbol] = Grid(**values)
+
+    def section(kind: type, values: dict[str, Any]) -> Any:
+        hints = get_type_hints(kind)
+        return kind(**{k: section(hints[k], v) if isinstance(v, dict) else v for k, v in values.items()})
+
+    config: Config = section(Config, nested)
+    return msgspec.structs.replace(config, instruments=grids) if grids else config
+
+
+def _leaves(config: Config) -> dict[str, Any]:
+    """Key path -> value of everything, in the order of the structs."""
+    flat: dict[str, Any] = {}
+    for path in kinds():
+        value: Any = config
+        for name in path.split("."):
+            value = getattr(value, name)
+        flat[path] = value
+    for market, symbols in config.instruments.items():
+        for symbol, grid in symbols.items():
+            for name in grid.__struct_fields__:
+                flat[f"instruments.{market}.{symbol}.{name}"] = getattr(grid, name)
+    return flat
+
+
+def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    """What is wrong although each value is in range: the keys concerned, the one to name first, and why."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    strategy = config.strategy
+    if not strategy.paper_trading:
+        why = "must be true: this program simulates, holds no venue credentials and sends no order off this machine"
+        found.append((("strategy.paper_trading",), why))
+    if len(set(strategy.symbols)) < len(strategy.symbols):
+        found.append((("strategy.symbols",), "names a symbol twice"))
+    if len(strategy.symbols) > limits.MAX_SYMBOLS:
+        found.append((("strategy.symbols",), f"has {len(strategy.symbols)} symbols; the most is {limits.MAX_SYMBOLS}"))
+    kind, _, rest = config.run.source.partition(":")
+    if kind not in SOURCES:
+        text = f"must be sample or replay:FILE[,FILE...], not {config.run.source!r}{meant(kind, SOURCES)}"
+        found.append((("run.source",), text))
+    elif (kind == "replay") != bool(source_files(config.run.source)) or (kind == "sample" and rest):
+        text = "names no file: replay:FILE[,FILE...]" if kind == "replay" else "sample takes nothing after it"
+        found.append((("run.source",), text))
+    half = capacities(config).reports // 2
+    if strategy.persistence.batch_size > half:
+        keys = ("strategy.persistence.batch_size", "strategy.performance.persist_channel_size")
+        found.append((keys, f"must be at most {half}, half of {keys[1]}: a fuller ring counts as DEGRADED"))
+    placed = [
+        name for name in config.pipeline.cores.__struct_fields__ if getattr(config.pipeline.cores, name) is not None
+    ]
+    if placed and config.pipeline.placement == "none":
+        keys = (f"pipeline.cores.{placed[0]}", "pipeline.placement")
+        found.append((keys, 'a core is given, but pipeline.placement = "none" places nothing: leave one of them out'))
+    return found
+
+
+def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
+    notes: list[Note] = []
+
+    def note(path: str, text: str) -> None:
+        notes.append(Note(path, origins.get(path, "default"), text))
+
+    sizes = capacities(config)
+    for path, given, used in (
+        ("strategy.performance.market_channel_size", config.strategy.performance.market_channel_size, sizes.market),
+        ("strategy.performance.order_channel_size", config.strategy.performance.order_channel_size, sizes.orders),
+        ("strategy.performance.persist_channel_size", config.strategy.performance.persist_channel_size, sizes.reports),
+        ("pipeline.journal_entries", config.pipeline.journal_entries, sizes.journal),
+    ):
+        if given != used:
+            note(path, f"{given} is no power of two: rounded up to {used}")
+    window = config.strategy.performance.buffer_capacity
+    if window > limits.FEATURE_WINDOW:
+        note(
+            "strategy.performance.buffer_capacity",
+            f"{window} is more than a window ever holds: {sizes.window} are kept",
+        )
+    elif window != sizes.window:
+        note("strategy.performance.buffer_capacity", f"{window} is no power of two: rounded up to {sizes.window}")
+    if config.run.clock == "simulated" and config.run.speed not in (1, "max"):
+        note("run.speed", "has no effect: event time drives the simulated clock")
+    return notes

@@ -1,0 +1,227 @@
+"""What can be set: one struct a section, one field a key under its TOML name, with type, range and default.
+
+Invariants: `Config()` is the table of defaults; a range stands in the annotation of its field and nowhere else.
+[strategy] and its defaults are the founding documents', and so are the names in [sim].
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from ringsim import limits
+from ringsim.risk.limits import RATE_MAX
+
+
+class Within(NamedTuple):
+    """A range, both ends included; `step`: only its multiples; `why`: said to whoever leaves it."""
+
+    low: Decimal
+    high: Decimal
+    step: Decimal = Decimal(0)
+    why: str = ""
+
+
+def _within(low: float | str, high: float | str, step: str = "0", why: str = "") -> Within:
+    return Within(Decimal(str(low)), Decimal(str(high)), Decimal(step), why)
+
+
+SMALL = "0.000000000001"  # stands for "above zero"
+_RATES = limits.MAX_FEE_CBPS // 100
+
+Share = Annotated[Decimal, _within(0, 1)]
+PositiveShare = Annotated[Decimal, _within(SMALL, 1)]
+Quantity = Annotated[Decimal, _within(SMALL, 10**12)]
+Money = Annotated[Decimal, _within(SMALL, 10**15)]
+Millis = Annotated[int, _within(1, 86_400_000)]
+Bps = Annotated[Decimal, _within(0, _RATES, "0.01")]
+SignedBps = Annotated[Decimal, _within(-_RATES, _RATES, "0.01")]
+LatencyNs = Annotated[int, _within(1, 60_000_000_000, why="zero would let an answer arrive with its question")]
+Seed = Annotated[int, _within(0, 2**63 - 1)]
+Core = Annotated[int, _within(0, 4095)]
+WaitName = Literal["auto", "busy", "yield", "backoff"]
+ProfileName = Literal["dev", "demo", "bench"]
+Market = Literal["spot", "usdm", "coinm", "lobster", "synthetic"]
+
+
+def _capacity(low: int, why: str) -> Within:
+    return _within(low, limits.MAX_CAPACITY, why=why)
+
+
+_CREDIT_RING = limits.CREDITS + limits.CANCEL_ALL_CREDITS + limits.STRATEGY_OUT
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the file."""
+
+
+class Run(Section, frozen=True, kw_only=True):
+    """What to run and how."""
+
+    source: str = "sample"  # sample, or replay:FILE[,FILE...]
+    clock: Literal["realtime", "simulated"] = "realtime"
+    speed: Annotated[Decimal | Literal["max"], _within("0.001", 1_000_000)] = Decimal(1)  # paces the realtime feed only
+    seed: Seed = 1
+    duration_s: Annotated[Decimal, _within("0.001", 10**9)] | None = None  # of event time; all of the source without it
+    out: str | None = None  # the run's folder; runs/<id> without it
+    profile: ProfileName = "dev"
+
+
+class Params(Section, frozen=True, kw_only=True):
+    """[strategy.params]"""
+
+    imbalance_threshold: Annotated[Decimal, _within("0.000001", 1, "0.000001")] = Decimal("0.3")
+    min_confidence: Annotated[Decimal, _within(0, 1, "0.000001")] = Decimal("0.7")
+    feature_window_ms: Millis = 1000
+    signal_decay_ms: Millis = 500
+    max_position_size: Quantity = Decimal("1.0")
+    order_size_fraction: Annotated[Decimal, _within("0.000001", 1, "0.000001")] = Decimal("0.5")
+
+
+class RiskLimits(Section, frozen=True, kw_only=True):
+    """[strategy.risk_limits]: the strategy's own; the smallest limit wins."""
+
+    max_position_size: Quantity = Decimal("1.0")
+    max_order_size: Quantity = Decimal("0.5")
+    max_notional_exposure: Money = Decimal("100000.0")
+    max_orders_per_second: Annotated[int, _within(1, RATE_MAX)] = 10
+
+
+class Performance(Section, frozen=True, kw_only=True):
+    """[strategy.performance]: capacities, rounded up to powers of two."""
+
+    buffer_capacity: Annotated[int, _capacity(16, "the feature window's store")] = 10_000
+    market_channel_size: Annotated[int, _capacity(64, "a batch is at most a quarter of the ring")] = 10_000
+    order_channel_size: Annotated[
+        int,
+        _capacity(
+            _CREDIT_RING, "all credits and one input's worst case must fit, or everybody could wait for everybody"
+        ),
+    ] = 1_000
+    persist_channel_size: Annotated[int, _capacity(limits.EXECUTION_OUT, "the reports of one input must fit")] = 10_000
+
+
+class Persistence(Section, frozen=True, kw_only=True):
+    """[strategy.persistence]"""
+
+    database_path: str = "./data/strategy.db"  # lies in the run's folder
+    snapshot_interval_ms: Millis = 60_000
+    batch_size: Annotated[int, _within(1, 1_000_000)] = 100
+
+
+class Strategy(Section, frozen=True, kw_only=True):
+    """[strategy]"""
+
+    strategy_id: str = "imbalance_v1"
+    symbols: tuple[str, ...] = ("BTCUSDT",)
+    paper_trading: bool = True
+    params: Params = Params()
+    risk_limits: RiskLimits = RiskLimits()
+    performance: Performance = Performance()
+    persistence: Persistence = Persistence()
+
+
+class Broker(Section, frozen=True, kw_only=True):
+    """The paper broker: how the exchange behaves."""
+
+    queue_model: Literal["risk_averse"] = "risk_averse"
+    entry_latency_ns: LatencyNs = 1_000_000
+    response_latency_ns: LatencyNs = 1_000_000
+    maker_bps: SignedBps | None = None  # sim.fee_bps without it; negative: a rebate
+    taker_bps: SignedBps | None = None
+    whole_fills: bool = False  # fill a resting order whole or not at all
+
+
+class Risk(Section, frozen=True, kw_only=True):
+    """The account. Its shares of capital are sim.max_position_pct (an intent) and sim.daily_loss_cap_pct."""
+
+    capital: Money = Decimal(limits.START_CASH)  # quote units
+
+
+class Sim(Section, frozen=True, kw_only=True):
+    """The lab's keys: the generated market, and the shares and fees that every run uses."""
+
+    threshold: PositiveShare = Decimal("0.003")
+    max_position_pct: PositiveShare = Decimal("0.005")  # of capital, for one trade intent
+    daily_loss_cap_pct: PositiveShare = Decimal("0.02")  # of capital; reaching it halts
+    market_lag_ms: Annotated[int, _within(0, 86_400_000)] = 120
+    decision_interval_ms: Millis = 50
+    fee_bps: Bps = Decimal("2.0")  # maker and taker, unless broker.maker_bps and broker.taker_bps are given
+    seed: Seed | None = None  # of the generator; run.seed without it
+    start_price: Quantity = Decimal("100.0")
+    sigma: PositiveShare = Decimal("0.001")  # of one step
+
+
+class Wait(Section, frozen=True, kw_only=True):
+    """[pipeline.wait]: how a stage waits; auto: as cores allow."""
+
+    ingest: WaitName = "auto"
+    strategy: WaitName = "auto"
+    execution: WaitName = "auto"
+    persistence: WaitName = "auto"
+
+
+class Cores(Section, frozen=True, kw_only=True):
+    """[pipeline.cores]: the core a stage is held on; placed by pipeline.placement without it."""
+
+    ingest: Core | None = None
+    strategy: Core | None = None
+    execution: Core | None = None
+    persistence: Core | None = None
+
+
+class Pipeline(Section, frozen=True, kw_only=True):
+    """The processes."""
+
+    placement: Literal["auto", "none"] = "auto"
+    lossless_market: bool = False  # realtime: whether the feed waits for the strategy; the simulated clock always waits
+    warmup_ticks: Annotated[int, _within(1, 1_000_000)] = 1_000
+    slice_us: Annotated[
+        int, _within(10, limits.SLICE_NS // 1000, why="signals and commands are seen between slices")
+    ] = limits.SLICE_NS // 1000
+    journal_entries: Annotated[int, _within(1 << 10, 1 << 20)] = limits.JOURNAL_ENTRIES
+    restart_budget: Annotated[int, _within(0, 1_000)] = limits.RESTART_BUDGET
+    restart_window_s: Annotated[int, _within(1, 86_400)] = limits.RESTART_WINDOW_NS // 1_000_000_000
+    wait: Wait = Wait()
+    cores: Cores = Cores()
+
+
+class Feed(Section, frozen=True, kw_only=True):
+    """What is assumed of a capture."""
+
+    base_latency_ns: LatencyNs = 1_000_000  # from the exchange to us, once the clocks' skew is removed
+
+
+class Grid(Section, frozen=True, kw_only=True):
+    """[instruments.MARKET.SYMBOL]: an instrument that the shipped table lacks, or another grid for one it has."""
+
+    tick: Quantity
+    lot: Quantity
+    quote: str = "USDT"
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole configuration. `Config()` is all defaults."""
+
+    run: Run = Run()
+    strategy: Strategy = Strategy()
+    broker: Broker = Broker()
+    risk: Risk = Risk()
+    sim: Sim = Sim()
+    pipeline: Pipeline = Pipeline()
+    feed: Feed = Feed()
+    instruments: dict[Market, dict[str, Grid]] = {}
+
+
+# What a profile changes. dev is the defaults.
+PROFILES: dict[str, dict[str, Any]] = {
+    "dev": {},
+    "demo": {"run.speed": 10, "strategy.persistence.snapshot_interval_ms": 1_000},  # something to see within seconds
+    "bench": {  # long rings and rare writes: what is measured is the path, not the disk
+        "strategy.performance.market_channel_size": 1 << 16,
+        "strategy.performance.persist_channel_size": 1 << 16,
+        "strategy.persistence.batch_size": 1_000,
+    },
+}
+
+SOURCES = ("sample", "replay")
