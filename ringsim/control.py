@@ -45,6 +45,10 @@ P_START_NS = 4  # when the feed begins, realtime
 P_COMMAND_SEQ = 5  # commands for ingest to sequence (simulated clock): number, then what it is
 P_COMMAND_CODE = 6
 P_COMMAND_VALUE = 7
+P_GO = 8  # 1: stages may begin slices
+
+# What a stage waits for, beside ringsim.fold.intake's WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL.
+WAITS_FOR_PARENT = 4
 
 # A stage's words, from the start of its block.
 S_HEARTBEAT_NS = 0

@@ -1,0 +1,149 @@
+"""The paper broker's process: market and orders in, reports out."""
+
+import numpy as np
+
+from procs.stages.base import FoldStage, intake_setup
+from procs.topology import HOPS, Segments
+from ringsim.atomics import now_ns
+from ringsim.broker.exchange import on_market, on_order, on_timer
+from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, Stage
+from ringsim.fold.intake import (
+    A_REASON,
+    I_SIMULATED,
+    KEY_CREATED,
+    KEY_DELIVER,
+    KEY_EXCH,
+    NO_ROOM,
+    emit,
+    settle,
+    take_control,
+    take_input,
+)
+from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
+from ringsim.fold.outbox import make_outbox
+from ringsim.fold.positions import NOTHING, PEER, TIMER
+from ringsim.kernel import kernel
+from ringsim.ledger import ledger_equity, ledger_unrealized
+from ringsim.limits import EXECUTION_OUT
+from ringsim.records import ACCOUNT, REPORT, OrderKind, ReportKind
+from ringsim.ring.wait import idle, reset
+from ringsim.telemetry.cell import write_cell
+from ringsim.telemetry.histogram import observe
+
+_TICK, _HOP, _EXCHANGE, _FILL, _END = (
+    HOPS.index(h) for h in ("tick_to_order", "order_hop", "exchange", "tick_to_fill", "end_to_end")
+)
+_NEW, _CANCEL, _REPLACE = int(OrderKind.NEW), int(OrderKind.CANCEL), int(OrderKind.REPLACE)
+_FILLED, _ACCEPTED = int(ReportKind.FILL), int(ReportKind.ACCEPTED)
+_SETTLE = 32
+
+
+@kernel
+def _observe_reports(out, hops, sent):
+    """Latencies that are whole once the reports are on their way."""
+    for i in range(out.count[0]):
+        report = out.records[i]
+        if report.kind == _FILLED:
+            observe(hops[_FILL], sent - report.trigger_ns)
+            observe(hops[_END], report.filled_ns - report.order_trigger_ns)
+        elif report.kind == _ACCEPTED:
+            observe(hops[_EXCHANGE], report.acted_ns - report.received_ns)
+
+
+@kernel
+def show_account(b, control, value):
+    """Put the account where screens find it."""
+    ledger = b.ledger
+    value[0], value[1], value[2] = b.pos.now_ns, ledger.position_lots, ledger.cash
+    value[3], value[4] = ledger.realized, ledger_unrealized(ledger, b.mark_ticks)
+    value[5], value[6], value[7] = ledger.fees, ledger_equity(ledger, b.mark_ticks), b.mark_ticks
+    value[8], value[9] = b.open_count, ledger.fills
+    value[10], value[11], value[12], value[13] = b.submitted, b.accepted, b.provisional, b.rejected_total
+    value[14] = b.risk.trading
+    write_cell(control, CELL_ACCOUNT, value)
+
+
+@kernel
+def execution_slice(states, intake, out, hops, cell, waiter, until_ns, inputs):
+    """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
+    b, journal = states[0], intake.journal
+    simulated = intake.setup[I_SIMULATED] == 1
+    done = 0
+    while done < inputs:
+        stream = take_input(intake, b.pos, b.timer_ns)
+        if stream == NOTHING:
+            settle(intake, b.pos, b.timer_ns)
+            if now_ns() >= until_ns or intake.at[A_REASON] == NO_ROOM:
+                break
+            idle(waiter)
+            continue
+        reset(waiter)
+        entry = (b.pos.journal - 1) & journal.mask
+        seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], b.pos.now_ns
+        if stream == PEER:
+            order = journal.peer[entry]
+            if order.kind == _NEW or order.kind == _CANCEL or order.kind == _REPLACE:
+                observe(hops[_TICK], now - order.trigger_ns)
+                observe(hops[_HOP], now - order.created_ns)
+            on_order(b, order, seq, now, out)
+        elif stream == TIMER:
+            on_timer(b, now, out)
+        else:
+            on_market(b, journal.market[entry], seq, now, out)
+        if out.count[0] > 0:
+            _observe_reports(out, hops, now if simulated else now_ns())
+            emit(intake, b.pos, out)
+        done += 1
+        if done % _SETTLE == 0:
+            settle(intake, b.pos, b.timer_ns)
+            if now_ns() >= until_ns:
+                break
+    settle(intake, b.pos, b.timer_ns)
+    show_account(b, intake.control, cell)
+    return done
+
+
+@kernel
+def execution_control(states, intake, out, code, value):
+    """Fold what the parent said as an input of its own. Returns False if there is no room for it now."""
+    b, journal = states[0], intake.journal
+    if take_control(intake, b.pos, code, value) == NOTHING:
+        return False
+    entry = (b.pos.journal - 1) & journal.mask
+    on_market(b, journal.market[entry], -1, b.pos.now_ns, out)
+    emit(intake, b.pos, out)
+    settle(intake, b.pos, b.timer_ns)
+    return True
+
+
+class ExecutionStage(FoldStage):
+    """See FoldStage."""
+
+    stage, name = Stage.EXECUTION, "execution"
+
+    def __init__(self, segments: Segments) -> None:
+        params = segments.state("execution")[0].p
+        setup = intake_setup(
+            segments.plan,
+            stage=Stage.EXECUTION,
+            peer=Stage.STRATEGY,
+            market_key=KEY_EXCH,
+            peer_key=(KEY_CREATED, int(params.entry_bound_ns)),
+            own_key=(KEY_DELIVER, 0),
+            peer_bound_ns=int(params.entry_bound_ns),
+            worst=EXECUTION_OUT,
+            lossy=False,
+            triggers=True,
+        )
+        out = make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
+        super().__init__(segments, setup, market="market", peer="orders", output="reports", out=out)
+        self.cell = np.zeros(len(ACCOUNT_CELL), np.int64)
+
+    def slice(self, until_ns: int, inputs: int) -> int:
+        return execution_slice(self.state, self.intake, self.out, self.hops, self.cell, self.waiter, until_ns, inputs)
+
+    def say(self, code: int, value: int) -> bool:
+        return bool(execution_control(self.state, self.intake, self.out, code, value))
+
+    def trading(self) -> int:
+        return int(self.state[0].risk.trading)

@@ -1,0 +1,108 @@
+"""The persistence process: a gating reader of orders and reports, which releases what the database holds.
+
+Invariant: a ring's slot is released only after the transaction that holds its record is committed, so a killed process
+loses nothing: its successor reads on at the cursors of the database.
+"""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+
+from procs.topology import Segments
+from ringsim.control import Stage
+from ringsim.fold.intake import NO_INPUT, WORKING
+from ringsim.kernel import kernel
+from ringsim.records import Trading
+from ringsim.ring import available, release
+from ringsim.ring.ring import R_NEXT
+from ringsim.ring.wait import idle, reset, waiter
+from ringsim.store.sqlite import Store
+
+_MOST = 4096  # records of one transaction and ring
+
+
+@kernel
+def copy_out(consumer, into):
+    """Copy what can be read, up to the size of `into` (int64[records * width]), without releasing it. Returns the count."""
+    ring = consumer.ring
+    count = min(available(consumer), into.size // ring.width)
+    for i in range(count):
+        base = ((consumer.at[R_NEXT] + i) & ring.mask) * ring.width
+        for k in range(ring.width):
+            into[i * ring.width + k] = ring.words[base + k]
+    return count
+
+
+class PersistenceStage:
+    """A StageProgram whose work is SQLite's: Python, in batches."""
+
+    stage, name = Stage.PERSISTENCE, "persistence"
+
+    def __init__(self, segments: Segments) -> None:
+        plan = segments.plan
+        self.plan = plan
+        self.orders = segments.rings["orders"].consumer(self.name)
+        self.reports = segments.rings["reports"].consumer(self.name)
+        self.buffers = {
+            name: np.zeros(_MOST * segments.rings[name].ring.width, np.int64) for name in ("orders", "reports")
+        }
+        self.dtypes = {name: segments.rings[name].dtype for name in ("orders", "reports")}
+        self.waiter = waiter(plan.waits[self.name])
+        self.store = Store.open(Path(plan.database))
+        self.written = 0
+        self.last_batch_ns = time.monotonic_ns()
+        self.reason = NO_INPUT
+
+    def slice(self, until_ns: int, inputs: int) -> int:
+        """One transaction when a batch is together or the last one is 50 ms old; else a wait."""
+        waiting = [int(c.ring.header[16]) - int(c.at[R_NEXT]) for c in (self.orders, self.reports)]
+        now = time.monotonic_ns()
+        if sum(waiting) == 0 or (sum(waiting) < self.plan.batch_size and now - self.last_batch_ns < 50_000_000):
+            self.reason = NO_INPUT
+            idle(self.waiter)
+            return 0
+        reset(self.waiter)
+        self.reason = WORKING
+        counts = {}
+        for name, consumer in (("orders", self.orders), ("reports", self.reports)):
+            counts[name] = int(copy_out(consumer, self.buffers[name]))
+        self.write(counts)
+        release(self.orders, counts["orders"])
+        release(self.reports, counts["reports"])
+        self.last_batch_ns = time.monotonic_ns()
+        done = sum(counts.values())
+        self.written += done
+        return done
+
+    def write(self, counts: dict[str, int]) -> None:
+        """Both rings' records in one transaction."""
+        records = {
+            name: self.buffers[name][: counts[name] * (dtype.itemsize // 8)].view(dtype)
+            for name, dtype in self.dtypes.items()
+        }
+        self.store.write(
+            orders=(int(self.orders.at[R_NEXT]), records["orders"]),
+            reports=(int(self.reports.at[R_NEXT]), records["reports"]),
+        )
+
+    def say(self, code: int, value: int) -> bool:
+        """The database does not care."""
+        return True
+
+    def done(self) -> bool:
+        return all(int(c.ring.header[16]) == int(c.at[R_NEXT]) for c in (self.orders, self.reports))
+
+    def progress(self) -> tuple[int, int, int, int]:
+        return self.written, self.written, 0, self.reason
+
+    def trading(self) -> int:
+        return int(Trading.ACTIVE)
+
+    def close(self) -> None:
+        """Commit and close the database."""
+        try:
+            self.store.close()
+        except sqlite3.Error:
+            pass

@@ -1,0 +1,108 @@
+"""The strategy's process: market and reports in, orders out."""
+
+from procs.stages.base import FoldStage, intake_setup
+from procs.topology import HOPS, Segments
+from ringsim.atomics import now_ns
+from ringsim.control import Stage
+from ringsim.fold.intake import (
+    A_REASON,
+    I_SIMULATED,
+    KEY_CREATED,
+    KEY_DELIVER,
+    KEY_RECV,
+    NO_ROOM,
+    emit,
+    settle,
+    take_control,
+    take_input,
+)
+from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
+from ringsim.fold.outbox import make_outbox
+from ringsim.fold.positions import NOTHING, PEER, TIMER
+from ringsim.kernel import kernel
+from ringsim.limits import STRATEGY_OUT
+from ringsim.records import FEATURES, ORDER
+from ringsim.ring.wait import idle, reset
+from ringsim.strategy.fold import on_market, on_report, on_timer
+from ringsim.telemetry.histogram import observe
+
+_TICK, _DECISION = HOPS.index("tick_to_strategy"), HOPS.index("decision")
+_SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom enough for the cache
+
+
+@kernel
+def strategy_slice(states, intake, out, hops, waiter, until_ns, inputs):
+    """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
+    s, journal = states[0], intake.journal
+    done = 0
+    while done < inputs:
+        stream = take_input(intake, s.pos, s.timer_ns)
+        if stream == NOTHING:
+            settle(intake, s.pos, s.timer_ns)
+            if now_ns() >= until_ns or intake.at[A_REASON] == NO_ROOM:
+                return done
+            idle(waiter)
+            continue
+        reset(waiter)
+        entry = (s.pos.journal - 1) & journal.mask
+        seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], s.pos.now_ns
+        if stream == PEER:
+            on_report(s, journal.peer[entry], journal.alternate[entry], seq, now, out)
+        elif stream == TIMER:
+            on_timer(s, now, out)
+        else:
+            on_market(s, journal.market[entry], seq, now, out)
+            observe(hops[_TICK], now - journal.market[entry].recv_ns)
+        if out.count[0] > 0:
+            emit(intake, s.pos, out)
+            if intake.setup[I_SIMULATED] == 0:
+                observe(hops[_DECISION], now_ns() - now)
+        done += 1
+        if done % _SETTLE == 0:
+            settle(intake, s.pos, s.timer_ns)
+            if now_ns() >= until_ns:
+                break
+    settle(intake, s.pos, s.timer_ns)
+    return done
+
+
+@kernel
+def strategy_control(states, intake, out, code, value):
+    """Fold what the parent said as an input of its own. Returns False if there is no room for it now."""
+    s, journal = states[0], intake.journal
+    if take_control(intake, s.pos, code, value) == NOTHING:
+        return False
+    entry = (s.pos.journal - 1) & journal.mask
+    on_market(s, journal.market[entry], -1, s.pos.now_ns, out)
+    emit(intake, s.pos, out)
+    settle(intake, s.pos, s.timer_ns)
+    return True
+
+
+class StrategyStage(FoldStage):
+    """See FoldStage."""
+
+    stage, name = Stage.STRATEGY, "strategy"
+
+    def __init__(self, segments: Segments) -> None:
+        plan = segments.plan
+        setup = intake_setup(
+            plan,
+            stage=Stage.STRATEGY,
+            peer=Stage.EXECUTION,
+            market_key=KEY_RECV,
+            peer_key=(KEY_DELIVER, 0),
+            own_key=(KEY_CREATED, int(segments.state("execution")[0].p.entry_bound_ns)),
+            peer_bound_ns=int(segments.state("execution")[0].p.response_bound_ns),
+            worst=STRATEGY_OUT,
+            lossy=plan.lossy_market,
+            triggers=False,
+        )
+        out = make_outbox(ORDER, FEATURES, STRATEGY_OUT)
+        super().__init__(segments, setup, market="market", peer="reports", output="orders", out=out)
+
+    def slice(self, until_ns: int, inputs: int) -> int:
+        return strategy_slice(self.state, self.intake, self.out, self.hops, self.waiter, until_ns, inputs)
+
+    def say(self, code: int, value: int) -> bool:
+        return bool(strategy_control(self.state, self.intake, self.out, code, value))

@@ -1,0 +1,149 @@
+"""What a run consists of: its segments, rings and who reads them, by name and size. The parent makes them, stages map them.
+
+    market  ──> strategy (gating; free under the realtime clock unless asked otherwise), execution (gating)
+    orders  ──> execution, persistence (gating)
+    reports ──> strategy, persistence (gating)
+
+Invariant: capacities hold what the protocols need (P5): orders >= credits + the worst of one input, reports >= the worst.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from ringsim.broker.exchange import BROKER_STATE
+from ringsim.control import CONTROL_WORDS, control_words
+from ringsim.errors import BadInput
+from ringsim.fold.journal import Journal, journal_size, open_journal
+from ringsim.limits import CANCEL_ALL_CREDITS, CREDITS, EXECUTION_OUT, JOURNAL_ENTRIES, STRATEGY_OUT
+from ringsim.market.feed import FEED_STATE
+from ringsim.records import ACCOUNT, FEATURES, MARKET_EVENT, ORDER, REPORT
+from ringsim.ring import RingSegment
+from ringsim.shm import Segment, segment_name
+from ringsim.strategy.fold import STRATEGY_STATE
+from ringsim.telemetry.histogram import HISTOGRAM
+
+STATE_DTYPES = {"ingest": FEED_STATE, "strategy": STRATEGY_STATE, "execution": BROKER_STATE}
+RECORD_DTYPES = {"market": MARKET_EVENT, "orders": ORDER, "reports": REPORT}
+
+# Hops measured, each histogram with one writing stage. Times from the arrival of the bytes unless said otherwise.
+HOPS = (
+    "publish",  # ingest: arrival -> in the market ring
+    "tick_to_strategy",  # strategy: arrival -> taken
+    "decision",  # strategy: taken -> orders published
+    "tick_to_order",  # execution: arrival -> the broker has the order
+    "order_hop",  # execution: order created -> the broker has it
+    "exchange",  # execution: the broker has it -> the exchange acted (the latency model)
+    "tick_to_fill",  # execution: arrival of the bytes that caused the fill -> its report is published
+    "end_to_end",  # execution: arrival of the bytes that caused the order -> fill
+    "late",  # ingest: intended arrival -> taken: the generator's own lateness
+)
+
+
+class Capacities(msgspec.Struct, frozen=True):
+    """Slots of each ring, powers of two."""
+
+    market: int = 16384
+    orders: int = 1024
+    reports: int = 16384
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything a stage must know to map a run and work in it. Written to plan.json in the run's folder."""
+
+    run_id: str
+    folder: str
+    simulated: bool
+    speed: float  # 0: as fast as it goes
+    lossy_market: bool
+    capacities: Capacities
+    capture: list[str]  # source files, in order
+    duration_ns: int  # of event time; 0: all
+    waits: dict[str, str]  # wait strategy of each stage
+    cores: dict[str, list[int]]  # cores of each stage; empty: any
+    database: str
+    batch_size: int
+    warmup_ticks: int = 256
+
+    def save(self) -> Path:
+        path = Path(self.folder) / "plan.json"
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return msgspec.json.decode(path.read_bytes(), type=cls)
+
+
+def check_capacities(capacities: Capacities) -> None:
+    """BadInput if a ring is too small for what one input can cause; the message names the smallest that will do."""
+    orders_min, reports_min = CREDITS + CANCEL_ALL_CREDITS + STRATEGY_OUT, EXECUTION_OUT
+    if capacities.orders < orders_min:
+        need = 1 << (orders_min - 1).bit_length()
+        raise BadInput(
+            f"order_channel_size {capacities.orders} is too small: {CREDITS} credits and one input's worst need {need}"
+        )
+    if capacities.reports < reports_min:
+        raise BadInput(
+            f"persist_channel_size {capacities.reports} is too small: one input can cause {EXECUTION_OUT} reports"
+        )
+
+
+class Segments:
+    """All shared memory of a run, mapped. The parent creates and, at the end, unlinks; everybody else attaches."""
+
+    def __init__(self, plan: Plan, *, create: bool) -> None:
+        self.plan, self.owner = plan, create
+        self._plain: list[Segment] = []
+        self.rings: dict[str, RingSegment] = {}
+        try:
+            self._map(plan, create)
+        except BaseException:
+            self.close()
+            raise
+
+    def _map(self, plan: Plan, create: bool) -> None:
+        strategy_mode = "free" if plan.lossy_market else "gating"
+        readers = {
+            "market": ("ingest", [("strategy", strategy_mode), ("execution", "gating")]),
+            "orders": ("strategy", [("execution", "gating"), ("persistence", "gating")]),
+            "reports": ("execution", [("strategy", "gating"), ("persistence", "gating")]),
+        }
+        for ring, (producer, consumers) in readers.items():
+            name, dtype = segment_name(plan.run_id, f"ring.{ring}"), RECORD_DTYPES[ring]
+            if create:
+                capacity = getattr(plan.capacities, ring)
+                self.rings[ring] = RingSegment.create(name, dtype, capacity, consumers, producer=producer)  # type: ignore[arg-type]
+            else:
+                self.rings[ring] = RingSegment.attach(name, dtype)
+        self.control = control_words(self._segment("control", 8 * CONTROL_WORDS, create))
+        self.states: dict[str, np.ndarray] = {}
+        for stage, dtype in STATE_DTYPES.items():
+            memory = self._segment(f"state.{stage}", 2 * dtype.itemsize, create)
+            self.states[stage] = np.ndarray(2, dtype, memory).view(np.recarray)
+        self.journals: dict[str, Journal] = {}
+        for stage, peer, alternate in (("strategy", REPORT, ACCOUNT), ("execution", ORDER, FEATURES)):
+            memory = self._segment(f"journal.{stage}", journal_size(JOURNAL_ENTRIES), create)
+            self.journals[stage] = open_journal(memory, JOURNAL_ENTRIES, peer, alternate)
+        memory = self._segment("telemetry", len(HOPS) * HISTOGRAM.itemsize, create)
+        self.hops = np.ndarray(len(HOPS), HISTOGRAM, memory).view(np.recarray)
+
+    def _segment(self, what: str, size_bytes: int, create: bool) -> memoryview:
+        segment = Segment(segment_name(self.plan.run_id, what), create=create, size_bytes=size_bytes if create else 0)
+        self._plain.append(segment)
+        return segment.buf
+
+    def state(self, stage: str) -> np.ndarray:
+        """The stage's working state: recarray of one record."""
+        return self.states[stage][:1]
+
+    def close(self) -> None:
+        """Unmap; the creator removes the names."""
+        for ring in self.rings.values():
+            ring.close()
+        for segment in self._plain:
+            segment.close()
+            if self.owner:
+                segment.unlink()

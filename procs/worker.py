@@ -1,0 +1,91 @@
+"""The loop of every stage: beat, hear the parent, work a slice.
+
+Python's signal handlers do not run inside a compiled loop, so a slice is bounded; between two slices the worker beats,
+reads what the parent says and reports how far it is. A stop is a word on the control page first, SIGTERM second.
+
+Simulated clock: unless the parent says GO, no slice begins, so time stands still. Realtime clock: a change of the parent's
+words becomes an input of the fold, which is journalled like any other.
+"""
+
+import logging
+import os
+import signal
+import time
+
+import numpy as np
+
+from procs.stages.base import StageProgram
+from ringsim import control as c
+from ringsim.limits import SLICE_NS
+from ringsim.records import ControlCode
+
+_PAUSE_S = 0.0005  # between two looks at the parent's words while standing still
+_INPUTS = 1 << 14
+
+
+class Worker:
+    """One stage at work. words: the control page."""
+
+    def __init__(self, program: StageProgram, words: np.ndarray, *, simulated: bool, generation: int) -> None:
+        self.program, self.words, self.simulated = program, words, simulated
+        self.at = c.block(program.stage)
+        self.generation = generation
+        self.heard = {ControlCode.LIFECYCLE: 0, ControlCode.RUN: 0, ControlCode.TRADING: 0}
+        self.epoch = -1
+        self.terminated = False
+
+    def say(self, word: int, value: int) -> None:
+        self.words[self.at + word] = value
+
+    def run(self) -> None:
+        """Work until the parent says STOPPED (or SIGTERM)."""
+        signal.signal(signal.SIGTERM, self._terminate)
+        self.say(c.S_GENERATION, self.generation)
+        self.say(c.S_PID, os.getpid())
+        self.say(c.S_STATE, c.StageState.WARM)
+        while not self.terminated and self.words[c.P_RUN] != c.RunState.STOPPED:
+            now = time.monotonic_ns()
+            self.say(c.S_HEARTBEAT_NS, now)
+            if not self.words[c.P_GO]:
+                self.say(c.S_WAITS, c.WAITS_FOR_PARENT)
+                time.sleep(_PAUSE_S)
+                continue
+            if not self.simulated and self.epoch != self.words[c.P_EPOCH]:
+                self._hear()
+            done = self.program.slice(now + SLICE_NS, _INPUTS)
+            self._report(done)
+        self.program.close()
+        self.say(c.S_STATE, c.StageState.DONE)
+
+    def _terminate(self, *_: object) -> None:
+        self.terminated = True
+
+    def _hear(self) -> None:
+        """Turn changed words of the parent into control inputs; what does not fit now is tried again after the next slice."""
+        epoch = int(self.words[c.P_EPOCH])
+        said = {
+            ControlCode.LIFECYCLE: int(self.words[c.P_LIFECYCLE]),
+            ControlCode.RUN: int(self.words[c.P_RUN]),
+            ControlCode.TRADING: int(self.words[c.P_TRADING]),
+        }
+        for code, value in said.items():
+            if self.heard[code] != value:
+                if not self.program.say(int(code), value):
+                    return
+                self.heard[code] = value
+        self.epoch = epoch
+
+    def _report(self, done: int) -> None:
+        inputs, outputs, event_ns, waits = self.program.progress()
+        self.say(c.S_INPUTS, inputs)
+        self.say(c.S_OUTPUTS, outputs)
+        self.say(c.S_EVENT_NS, event_ns)
+        self.say(c.S_WAITS, waits)
+        self.say(c.S_TRADING, self.program.trading())
+        self.say(c.S_STATE, c.StageState.DONE if done == 0 and self.program.done() else c.StageState.RUNNING)
+
+
+def log_failure(words: np.ndarray, stage: c.Stage, log: logging.Logger) -> None:
+    """Say that this stage failed, with the traceback, before it leaves."""
+    log.exception("%s failed", stage.name.lower())
+    words[c.block(stage) + c.S_STATE] = c.StageState.FAILED
