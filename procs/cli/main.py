@@ -1,0 +1,130 @@
+"""`ringsim`: mounts the commands and turns what goes wrong into one line and an exit code.
+
+    RingsimError -> its line, its code      Ctrl-C -> 130      closed pipe -> quiet, 1      a wrong option -> its line, 2
+    anything else is a bug: one line, the traceback in a file of the user's state directory, 1
+
+With --json an error, too, is the one JSON object on stdout: {"error", "exit_code"[, "problems"]}; the line is on stderr.
+"""
+
+import os
+import platform
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from procs.cli import config, doctor
+from procs.cli.output import BAD_INPUT, DONE, FAILURE, INTERRUPTED, Output, encode, say
+from ringsim import __version__
+from ringsim.errors import RingsimError
+
+app = typer.Typer(
+    name="ringsim",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: ringsim run --clock simulated --json",
+)
+
+app.add_typer(config.app, name="config")
+app.add_typer(doctor.app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"ringsim {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A low-latency trading-infrastructure lab: shared-memory rings, one process a stage, exact replay.
+
+    Simulation and paper trading only: for education and research, and it claims no profitability.
+    """
+
+
+def main() -> None:
+    """The console command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out one command line. Returns the exit code and lets no exception out."""
+    stdout, json = sys.stdout, "--json" in arguments
+    Output.delivered = False
+    try:
+        if platform.system() != "Linux":
+            return _fail(
+                stdout, json, f"runs on Linux only, not on {platform.system()}: it needs /dev/shm and pidfds", BAD_INPUT
+            )
+        try:
+            code = app(args=arguments, prog_name="ringsim", standalone_mode=False)
+            stdout.flush()
+            if code == INTERRUPTED and not Output.delivered:  # typer has made a code of the exception
+                raise KeyboardInterrupt
+            return code if isinstance(code, int) else DONE
+        except RingsimError as error:
+            return _fail(stdout, json, str(error), error.exit_code, getattr(error, "problems", None))
+        except typer.TyperException as error:
+            return _usage(stdout, json, error)
+        except (KeyboardInterrupt, typer.Abort):
+            return _fail(stdout, json, "interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            return _fail(stdout, json, _bug(error), FAILURE)
+    except BrokenPipeError:
+        # Python flushes stdout once more when it exits: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        return FAILURE
+    finally:
+        sys.stdout = stdout
+
+
+def _fail(stdout: Any, json: bool, line: str, code: int, problems: Any = None) -> int:
+    say(f"ringsim: {line}")
+    if json and not Output.delivered:
+        more = {"problems": problems} if problems else {}
+        stdout.write(encode({"error": line, "exit_code": code, **more}) + "\n")
+        stdout.flush()
+    return code
+
+
+def _usage(stdout: Any, json: bool, error: typer.TyperException) -> int:
+    context: Any = getattr(error, "ctx", None)
+    command = context.command_path if context else "ringsim"
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help has been asked for by saying nothing
+        say(message)
+        return error.exit_code
+    text = message[:1].lower() + message[1:].rstrip(".")
+    return _fail(stdout, json, f"{text}; see `{command} --help`", error.exit_code)
+
+
+def _bug(error: Exception) -> str:
+    """Keep the traceback; one line that says where."""
+    import traceback
+    from datetime import UTC, datetime
+
+    from procs.folders import state_root
+
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    file = state_root() / "crashes" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+    whole = "".join([f"ringsim {__version__}, {sys.argv}\n", *traceback.format_exception(error)])
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(whole)
+    except OSError:
+        say(whole)
+        return f"this is a bug: {text}; its traceback is above"
+    return f"this is a bug: {text}; its traceback is in {file}"
+
+
+if __name__ == "__main__":
+    main()
