@@ -17,6 +17,8 @@ MAX_QTY_LOTS = 1 << 40
 MAX_NOTIONAL = 1 << 49  # ticks x lots of one order: times a fee in hundredths of a basis point it stays below 2**63
 MAX_OPEN_ORDERS = 64  # resting orders of the account; each costs a look at every trade
 MAX_IN_FLIGHT = 128  # orders on their way to the exchange
+IN_FLIGHT_CANCELS = 8  # of them, kept for cancels: new orders never stand in their way
+MAX_ACCOUNT_NOTIONAL = 1 << 55  # |position with what works filled| x price: the mark may rise 100-fold before 2**63 is near
 CREDITS = 48  # K of protocol P5: unanswered records of one strategy in the orders ring
 CANCEL_ALL_CREDITS = 1  # reserved, so that a cancel-all never waits behind its own orders
 

@@ -148,6 +148,7 @@ class Reason(IntEnum):
     PRICE_COLLAR = 8
     CONSECUTIVE_LOSSES = 9
     OPEN_ORDERS = 10
+    IN_FLIGHT = 11  # too many records on their way to the exchange
     # states
     KILL_SWITCH = 20
     REDUCING = 21
@@ -173,6 +174,7 @@ class Reason(IntEnum):
     LEDGER_IDENTITY = 70
     SEQUENCE_ORDER = 71
     REDO_MISMATCH = 72
+    ORDER_STATE = 73  # an order took a step that its states do not have
 
 
 class OrderFlag(IntFlag):
