@@ -1,0 +1,549 @@
+"""Reads one Binance market-data message from its bytes: integers out, nothing allocated, nothing trusted.
+
+    {"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":..,"U":..,"u":..,"b":[["61737.63","0.1"],..],"a":[..]}}
+    └── combined-stream wrapper, or the inner object bare ──┘   spot; futures add T, pu, ps;  keys in any order
+
+Invariants: a price or quantity is exactly ticks or lots of the grid, or the message is refused; what is returned with OK is
+whole (every field that its kind needs was there, once, with the right type, and only white space follows). Anything else
+is a `Parse` code, never an exception and never a guess.
+
+The bytes: text[stop] must exist and be a control character (a newline, or the padding of a capture): it ends every inner
+loop, so that none of them compares with `stop`.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+from ringsim.kernel import kernel
+from ringsim.limits import MAX_PRICE_TICKS, MAX_QTY_LOTS, MESSAGE_EVENTS
+from ringsim.market.scan import byte, digits8, scan
+from ringsim.records import Side
+
+
+class MessageKind(IntEnum):
+    """Stored in a capture's index: append, never renumber."""
+
+    OTHER = 0  # sound, but nothing that is folded: another stream, an answer to a subscription
+    DEPTH = 1
+    TRADE = 2
+    BOOK_TICKER = 3
+    SNAPSHOT = 4
+    BAD = 5
+
+
+KIND_NAMES = {  # as the venue and the summary call them
+    MessageKind.DEPTH: "depth",
+    MessageKind.TRADE: "trade",
+    MessageKind.BOOK_TICKER: "bookTicker",
+    MessageKind.SNAPSHOT: "snapshot",
+    MessageKind.OTHER: "other",
+    MessageKind.BAD: "bad",
+}
+
+
+class Parse(IntEnum):
+    """What `parse_message` found. `PARSE_WORDS` says it to a person."""
+
+    OK = 0
+    SYNTAX = 1
+    SHAPE = 2
+    MISSING = 3
+    OFF_GRID = 4
+    RANGE = 5
+    LEVELS = 6
+
+
+PARSE_WORDS = {
+    Parse.SYNTAX: "is no JSON object",
+    Parse.SHAPE: "has a field of the wrong type, or one twice",
+    Parse.MISSING: "lacks a field that its kind needs",
+    Parse.OFF_GRID: "has a price or quantity off the instrument's grid",
+    Parse.RANGE: "has a number out of range",
+    Parse.LEVELS: f"has more than {MESSAGE_EVENTS - 2} levels",
+}
+
+MESSAGE_LEVELS = MESSAGE_EVENTS - 2  # a snapshot's begin and end are events too
+
+MESSAGE = np.dtype(
+    [
+        ("kind", "i8"),
+        ("exch_ns", "i8"),  # E; 0 if the message has none
+        ("first_id", "i8"),  # U of a diff; trade id
+        ("last_id", "i8"),  # u of a diff or ticker; lastUpdateId
+        ("before_id", "i8"),  # the update id that this diff follows: pu, or U - 1 where there is none
+        ("futures", "i8"),  # 1: has pu
+        ("px_ticks", "i8"),  # trade
+        ("qty_lots", "i8"),
+        ("aggressor", "i8"),  # trade: a Side
+        ("bid_ticks", "i8"),  # bookTicker
+        ("bid_lots", "i8"),
+        ("ask_ticks", "i8"),
+        ("ask_lots", "i8"),
+        ("cut_lots", "i8"),  # quantities that had a part below one lot
+        ("levels", "i8"),  # how many of the next are used
+        ("level", "i8", (MESSAGE_LEVELS, 3)),  # side, ticks, lots
+    ]
+)
+
+
+def make_scratch() -> np.recarray:
+    """Room for one parsed message: a MESSAGE recarray[1]."""
+    return np.zeros(1, MESSAGE).view(np.recarray)
+
+
+_OTHER, _DEPTH, _TRADE, _TICKER, _SNAPSHOT = (
+    int(k)
+    for k in (
+        MessageKind.OTHER,
+        MessageKind.DEPTH,
+        MessageKind.TRADE,
+        MessageKind.BOOK_TICKER,
+        MessageKind.SNAPSHOT,
+    )
+)
+_OK, _SYNTAX, _SHAPE, _MISSING, _OFF_GRID, _RANGE, _LEVELS = (int(c) for c in Parse)
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+
+_QUOTE, _BACKSLASH, _COMMA, _COLON, _POINT, _ZERO = (ord(c) for c in '"\\,:.0')
+_OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_LIST, _CLOSE_LIST = (ord(c) for c in "{}[]")
+_SPACE, _MINUS = ord(" "), ord("-")
+
+_DEPTH_UPDATE, _TRADE_WORD, _TICKER_WORD = (
+    np.frombuffer(w, np.uint8) for w in (b"depthUpdate", b"trade", b"bookTicker")
+)
+_DATA, _LAST_UPDATE_ID, _BIDS, _ASKS = (
+    np.frombuffer(w, np.uint8) for w in (b"data", b"lastUpdateId", b"bids", b"asks")
+)
+_POWERS = np.array([10**k for k in range(19)], np.int64)
+
+# Which fields were there. A kind needs its own.
+(_F_EVENT, _F_E, _F_FIRST, _F_LAST, _F_PREVIOUS, _F_BIDS, _F_ASKS, _F_TRADE, _F_PX, _F_QTY, _F_MAKER) = (
+    1 << k for k in range(11)
+)
+(_F_BID_PX, _F_BID_QTY, _F_ASK_PX, _F_ASK_QTY, _F_SNAPSHOT, _F_SNAPSHOT_BIDS, _F_SNAPSHOT_ASKS) = (
+    1 << k for k in range(11, 18)
+)
+_NEED_DEPTH = _F_E | _F_FIRST | _F_LAST | _F_BIDS | _F_ASKS
+_NEED_TRADE = _F_E | _F_TRADE | _F_PX | _F_QTY | _F_MAKER
+_NEED_TICKER = _F_LAST | _F_BID_PX | _F_BID_QTY | _F_ASK_PX | _F_ASK_QTY
+_NEED_SNAPSHOT = _F_SNAPSHOT | _F_SNAPSHOT_BIDS | _F_SNAPSHOT_ASKS
+
+_MS_MAX = 100_000_000_000_000  # an E below is milliseconds, else microseconds (the year 5138)
+_E_MAX = 9_000_000_000_000_000  # microseconds: the nanoseconds still fit an int64
+
+
+@kernel
+def _blank(t, i, stop):
+    """First place from i on that is no white space, at most `stop`."""
+    if byte(t, i) > _SPACE:  # nearly always
+        return i
+    while i < stop and (byte(t, i) == _SPACE or byte(t, i) == 10 or byte(t, i) == 13 or byte(t, i) == 9):
+        i += 1
+    return i
+
+
+@kernel
+def _string_end(t, i):
+    """i: after an opening quote. Place of the closing quote, or -1 (a control character comes first)."""
+    while byte(t, i) != _QUOTE:
+        if byte(t, i) < _SPACE:
+            return -1
+        i += 2 if byte(t, i) == _BACKSLASH and byte(t, i + 1) >= _SPACE else 1
+    return i
+
+
+@kernel
+def _skip(t, i, stop):
+    """Place after the JSON value at i, or -1. Its inside is matched, not judged."""
+    depth = 0
+    while i < stop:
+        c = byte(t, i)
+        if c == _QUOTE:
+            i = _string_end(t, i + 1)
+            if i < 0:
+                return -1
+        elif c == _OPEN_OBJECT or c == _OPEN_LIST:
+            depth += 1
+        elif c == _CLOSE_OBJECT or c == _CLOSE_LIST:
+            if depth == 0:
+                return i
+            depth -= 1
+        elif depth == 0:
+            if c == _COMMA or c <= _SPACE:
+                return i
+            i += 1
+            continue
+        i += 1
+        if depth == 0:
+            return i
+    return -1
+
+
+@kernel
+def _same(t, i, n, word):
+    """Whether the n bytes at i spell `word`."""
+    if n != word.size:
+        return False
+    for k in range(n):
+        if byte(t, i + k) != word[k]:
+            return False
+    return True
+
+
+@kernel
+def _integer(t, i):
+    """A plain non-negative JSON integer at i. Returns (value, place after it), or (-code, i)."""
+    n, value, _ = digits8(t, i, 8)
+    if n == 0:
+        return np.int64(-_RANGE if byte(t, i) == _MINUS else -_SHAPE), i
+    i += n
+    while n == 8:
+        n, more, _ = digits8(t, i, 8)
+        if value >= 10_000_000_000:  # 18 digits are the most
+            return np.int64(-_RANGE), i
+        value = value * _POWERS[n] + more
+        i += n
+    c = byte(t, i)
+    if c != _COMMA and c != _CLOSE_OBJECT and c > _SPACE:
+        return np.int64(-_SHAPE), i
+    return value, i
+
+
+@kernel
+def _long_decimal(t, i, digits):
+    """A decimal of any length at i, digit by digit. Returns (count of 10**-digits, fine, place after) or (-code, 0, i).
+
+    fine: 1 if it has a part below 10**-digits, which is cut off.
+    """
+    start = i
+    value = np.int64(0)
+    digit = byte(t, i) - _ZERO
+    while 0 <= digit <= 9 and i - start < 19:
+        value = value * 10 + digit
+        i += 1
+        digit = byte(t, i) - _ZERO
+    whole = i - start
+    if whole == 0:
+        return np.int64(-_RANGE if byte(t, i) == _MINUS else -_SHAPE), 0, i
+    if whole + digits > 18:
+        return np.int64(-_RANGE), 0, i
+    left, fine = digits, 0
+    if byte(t, i) == _POINT:
+        i += 1
+        start = i
+        digit = byte(t, i) - _ZERO
+        while 0 <= digit <= 9:
+            if left > 0:
+                value = value * 10 + digit
+                left -= 1
+            elif digit != 0:
+                fine = 1
+            i += 1
+            digit = byte(t, i) - _ZERO
+        if i == start:
+            return np.int64(-_SHAPE), 0, i
+    return value * _POWERS[left], fine, i
+
+
+@kernel
+def _decimal(t, i, digits, units, most):
+    """The decimal between quotes, i at the opening one, as a count of units * 10**-digits.
+
+    digits: 0..12. most: the largest count that is taken.
+    Returns (count, fine, place after the closing quote), or (-code, 0, i). fine: 1 if the value lies between two counts.
+    """
+    if byte(t, i) != _QUOTE:
+        return np.int64(-_SHAPE), 0, i
+    i += 1
+    whole, value, _ = digits8(t, i, 8)
+    n, part, clean = digits8(t, i + whole + 1, min(digits, 8))
+    end = i + whole + 1 + n
+    if 0 < whole < 8 and 0 < n and digits <= 8 and byte(t, i + whole) == _POINT and byte(t, end) == _QUOTE:
+        value = value * _POWERS[digits] + part * _POWERS[max(digits - n, 0)]
+        fine = 1 - clean
+    else:
+        value, fine, end = _long_decimal(t, i, digits)
+        if value < 0 or byte(t, end) != _QUOTE:
+            return np.int64(value if value < 0 else -_SHAPE), 0, i
+    if units != 1:
+        if value % units != 0:
+            fine = 1
+        value //= units
+    if value > most:
+        return np.int64(-_RANGE), 0, i
+    return value, fine, end + 1
+
+
+@kernel
+def _price(t, i, grid):
+    """A price on the grid: ticks >= 0. Returns (ticks, place after) or (-code, i)."""
+    value, fine, i = _decimal(t, i, grid.px_digits, grid.px_units, MAX_PRICE_TICKS)
+    return np.int64(-_OFF_GRID) if fine != 0 and value >= 0 else value, i
+
+
+@kernel
+def _quantity(t, i, grid, m):
+    """A quantity in whole lots: a part of a lot cannot be traded; it is cut off and counted. (lots, after) or (-code, i)."""
+    value, fine, i = _decimal(t, i, grid.qty_digits, grid.qty_units, MAX_QTY_LOTS)
+    m.cut_lots += fine
+    return value, i
+
+
+@kernel
+def _level_list(t, i, stop, side, grid, m):
+    """The levels of one side, i at the opening bracket, into levels[m.levels:].
+
+    Returns (0, place after the closing bracket), or (-code, i).
+    """
+    n = m.levels
+    i = _blank(t, i + 1, stop)
+    if byte(t, i) == _CLOSE_LIST:
+        return np.int64(0), i + 1
+    while True:
+        if byte(t, i) != _OPEN_LIST:
+            return np.int64(-_SHAPE), i
+        px, i = _price(t, _blank(t, i + 1, stop), grid)
+        if px <= 0:
+            return np.int64(-_RANGE) if px == 0 else px, i
+        i = _blank(t, i, stop)
+        if byte(t, i) != _COMMA:
+            return np.int64(-_SHAPE), i
+        qty, i = _quantity(t, _blank(t, i + 1, stop), grid, m)
+        if qty < 0:
+            return qty, i
+        i = _blank(t, i, stop)
+        if byte(t, i) != _CLOSE_LIST:
+            return np.int64(-_SHAPE), i
+        if n >= MESSAGE_LEVELS:
+            return np.int64(-_LEVELS), i
+        m.level[n, 0], m.level[n, 1], m.level[n, 2] = side, px, qty
+        n += 1
+        i = _blank(t, i + 1, stop)
+        if byte(t, i) == _COMMA:
+            i = _blank(t, i + 1, stop)
+        elif byte(t, i) == _CLOSE_LIST:
+            m.levels = n
+            return np.int64(0), i + 1
+        else:
+            return np.int64(-_SHAPE), i
+
+
+@kernel
+def _event_kind(t, i, n):
+    """MessageKind of the value of "e"."""
+    if _same(t, i, n, _TICKER_WORD):
+        return _TICKER
+    if _same(t, i, n, _TRADE_WORD):
+        return _TRADE
+    if _same(t, i, n, _DEPTH_UPDATE):
+        return _DEPTH
+    return _OTHER
+
+
+@kernel
+def _exchange_time(value):
+    """Nanoseconds of an E in milliseconds or microseconds; -code if it is out of range."""
+    if value > _E_MAX:
+        return np.int64(-_RANGE)
+    return value * 1_000_000 if value < _MS_MAX else value * 1_000
+
+
+@kernel
+def _side_field(t, key, i, stop, grid, m):
+    """The fields b, a: the levels of a diff, or a ticker's best price. Returns (bit, place after) or (-code, i)."""
+    bid = key == 98
+    if byte(t, i) == _OPEN_LIST:
+        code, i = _level_list(t, i, stop, _BUY if bid else _SELL, grid, m)
+        if code < 0:
+            return code, i
+        return np.int64(_F_BIDS if bid else _F_ASKS), i
+    value, i = _price(t, i, grid)
+    if value < 0:
+        return value, i
+    if bid:
+        m.bid_ticks = value
+        return np.int64(_F_BID_PX), i
+    m.ask_ticks = value
+    return np.int64(_F_ASK_PX), i
+
+
+@kernel
+def _quantity_field(t, key, i, grid, m):
+    """The fields p (a price), q, B, A (quantities). Returns (bit, place after) or (-code, i)."""
+    if key == 112:
+        value, i = _price(t, i, grid)
+    else:
+        value, i = _quantity(t, i, grid, m)
+    bit = value
+    if value >= 0:
+        if key == 112:
+            m.px_ticks, bit = value, np.int64(_F_PX)
+        elif key == 113:
+            m.qty_lots, bit = value, np.int64(_F_QTY)
+        elif key == 66:
+            m.bid_lots, bit = value, np.int64(_F_BID_QTY)
+        else:
+            m.ask_lots, bit = value, np.int64(_F_ASK_QTY)
+    return bit, i
+
+
+@kernel
+def _number_field(t, key, i, m):
+    """The fields E, U, u, t. Returns (bit, place after) or (-code, i)."""
+    value, i = _integer(t, i)
+    bit = value
+    if value >= 0:
+        if key == 69:
+            value = _exchange_time(value)
+            m.exch_ns, bit = value, np.int64(_F_E) if value >= 0 else value
+        elif key == 85:
+            m.first_id, bit = value, np.int64(_F_FIRST)
+        elif key == 117:
+            m.last_id, bit = value, np.int64(_F_LAST)
+        else:
+            m.first_id, bit = value, np.int64(_F_TRADE)
+    return bit, i
+
+
+@kernel
+def _short_field(t, key, i, stop, grid, m):
+    """A field with a key of one letter. Returns (its bit, or 0 if nobody needs it, place after it) or (-code, i)."""
+    if key == 98 or key == 97:  # b a
+        return _side_field(t, key, i, stop, grid, m)
+    if key == 112 or key == 113 or key == 66 or key == 65:  # p q B A
+        return _quantity_field(t, key, i, grid, m)
+    if key == 69 or key == 85 or key == 117 or key == 116:  # E U u t
+        return _number_field(t, key, i, m)
+    if key == 101:  # e
+        end = np.int64(-1) if byte(t, i) != _QUOTE else _string_end(t, i + 1)
+        if end < 0:
+            return np.int64(-_SHAPE), i
+        m.kind = _event_kind(t, i + 1, end - i - 1)
+        return np.int64(_F_EVENT), end + 1
+    if key == 109:  # m: the buyer is the maker
+        if byte(t, i) == 116 and byte(t, i + 1) == 114:
+            m.aggressor = _SELL
+        elif byte(t, i) == 102 and byte(t, i + 1) == 97:
+            m.aggressor = _BUY
+        else:
+            return np.int64(-_SHAPE), i
+        return np.int64(_F_MAKER), _skip(t, i, stop)
+    return np.int64(0), _skip(t, i, stop)
+
+
+@kernel
+def _long_field(t, start, n, i, stop, grid, m):
+    """A field with a longer key, byte(t, start : start + n). Returns as _short_field does."""
+    if n == 2 and byte(t, start) == 112 and byte(t, start + 1) == 117:  # pu
+        value, i = _integer(t, i)
+        if value < 0:
+            return value, i
+        m.before_id = value
+        return np.int64(_F_PREVIOUS), i
+    if _same(t, start, n, _LAST_UPDATE_ID):
+        value, i = _integer(t, i)
+        if value < 0:
+            return value, i
+        m.last_id = value
+        return np.int64(_F_SNAPSHOT), i
+    bids = _same(t, start, n, _BIDS)
+    if bids or _same(t, start, n, _ASKS):
+        if byte(t, i) != _OPEN_LIST:
+            return np.int64(-_SHAPE), i
+        code, i = _level_list(t, i, stop, _BUY if bids else _SELL, grid, m)
+        if code < 0:
+            return code, i
+        return np.int64(_F_SNAPSHOT_BIDS if bids else _F_SNAPSHOT_ASKS), i
+    return np.int64(0), _skip(t, i, stop)
+
+
+@kernel
+def _conclude(m, seen, wrapped, wrong):
+    """Which kind the fields make, and whether it is whole. Returns a Parse code."""
+    if seen & _F_EVENT == 0:
+        m.kind = _OTHER
+        if seen & _F_SNAPSHOT != 0:
+            # Inside a wrapper it comes from a partial-depth stream: the top few levels, no snapshot of the book.
+            m.kind = _OTHER if wrapped else _SNAPSHOT
+        elif seen & _F_LAST != 0 and seen & (_F_BID_QTY | _F_ASK_QTY) != 0:
+            m.kind = _TICKER  # spot's has no "e"
+    if m.kind == _OTHER:
+        return _OK
+    if wrong != _OK:
+        return wrong
+    need = _NEED_SNAPSHOT
+    if m.kind == _DEPTH:
+        need = _NEED_DEPTH
+    elif m.kind == _TRADE:
+        need = _NEED_TRADE
+    elif m.kind == _TICKER:
+        need = _NEED_TICKER
+    if seen & need != need:
+        return _MISSING
+    if m.kind == _DEPTH:
+        m.futures = 1 if seen & _F_PREVIOUS != 0 else 0
+        if m.futures == 0:
+            m.before_id = m.first_id - 1
+        if m.first_id > m.last_id or m.before_id > m.last_id:
+            return _RANGE
+    return _OK
+
+
+@kernel
+def parse_message(text, start, stop, grid, m):
+    """Read the message text[start:stop] into m. Returns a Parse code; m.kind is set where it is OK.
+
+    text: uint8[], text[stop] a control character. grid: a GRID record. m: a MESSAGE record.
+    A kind that is not folded is OK with kind OTHER, whatever else is in it.
+    """
+    t = scan(text)
+    m.kind, m.exch_ns, m.levels, m.cut_lots = _OTHER, 0, 0, 0
+    i = _blank(t, start, stop)
+    if byte(t, i) != _OPEN_OBJECT:
+        return _SYNTAX
+    i += 1
+    level, wrapped, opened = 1, False, True
+    seen, wrong = np.int64(0), _OK
+    while level > 0:
+        i = _blank(t, i, stop)
+        if byte(t, i) == _CLOSE_OBJECT:
+            level -= 1
+            i += 1
+            opened = False
+            continue
+        if not opened:
+            if byte(t, i) != _COMMA:
+                return _SYNTAX
+            i = _blank(t, i + 1, stop)
+        opened = False
+        if byte(t, i) != _QUOTE:
+            return _SYNTAX
+        key = i + 1
+        end = _string_end(t, key)
+        if end < 0:
+            return _SYNTAX
+        i = _blank(t, end + 1, stop)
+        if byte(t, i) != _COLON:
+            return _SYNTAX
+        i = _blank(t, i + 1, stop)
+        if level == 1 and not wrapped and byte(t, i) == _OPEN_OBJECT and _same(t, key, end - key, _DATA):
+            level, wrapped, opened = 2, True, True
+            i += 1
+            continue
+        value = i
+        if end - key == 1:
+            bit, i = _short_field(t, byte(t, key), i, stop, grid, m)
+        else:
+            bit, i = _long_field(t, key, end - key, i, stop, grid, m)
+        if bit < 0 or seen & bit != 0:
+            if wrong == _OK:
+                wrong = np.int64(-bit if bit < 0 else _SHAPE)
+            if bit < 0:
+                i = _skip(t, value, stop)
+        seen |= max(bit, np.int64(0))
+        if i < 0:
+            return _SYNTAX
+    if _blank(t, i, stop) != stop:
+        return _SYNTAX
+    return _conclude(m, seen, wrapped, wrong)
