@@ -38,9 +38,7 @@ class PipeQueue:
             record.msg = f"{record.msg} [{self.dropped} earlier records dropped: the log pipe was full]"
         body = pickle.dumps(record, 5)
         if len(body) > _FRAME_MAX:
-            record.msg = str(record.msg)[:1024] + " [cut]"
-            record.exc_text = (record.exc_text or "")[-1024:] or None
-            body = pickle.dumps(record, 5)[:_FRAME_MAX]
+            body = pickle.dumps(_cut(record), 5)
         try:
             os.write(self.fd, _HEADER.pack(len(body)) + body)
             self.dropped = 0
@@ -76,6 +74,15 @@ class PipeQueue:
         """There is none."""
 
 
+def _cut(record: logging.LogRecord) -> logging.LogRecord:
+    """The record in what fits a frame: the beginning of the message, the end of the traceback."""
+    short = logging.LogRecord(record.name[:64], record.levelno, record.pathname[-256:], record.lineno, "", None, None)
+    short.created, short.process, short.processName = record.created, record.process, (record.processName or "")[:64]
+    short.msg = str(record.msg)[:512] + " [cut]"
+    short.exc_text = (record.exc_text or "")[-512:] or None  # characters: 4 bytes each at the most
+    return short
+
+
 class PipeHandler(MultiProcessingHandler):
     """multiprocessing-logging's handler, its queue given. With `receive`, a thread hands records to `sub_handler`."""
 
@@ -89,6 +96,14 @@ class PipeHandler(MultiProcessingHandler):
     def join(self, timeout: float) -> None:
         """Wait until the writer is gone and everything that it said is handed on."""
         self._receive_thread.join(timeout)
+
+    def close(self) -> None:
+        """Stop receiving, once everything that came is handed on. The sink stays open: others use it too."""
+        if not self._is_closed:
+            self._is_closed = True
+            if self._receive_thread.ident is not None:
+                self._receive_thread.join(5.0)
+            logging.Handler.close(self)
 
     def handleError(self, record: logging.LogRecord) -> None:
         if isinstance(sys.exc_info()[1], BrokenPipeError | ConnectionResetError):

@@ -8,6 +8,7 @@ look at the stages' heartbeats. Threads exist only to receive logs.
 Invariant: whatever happens, `close` ends every process that this run started and removes its segments.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -316,10 +317,8 @@ class Supervisor:
                         if self.launcher and self.launcher.poll() is not None:
                             deadline = 0.0
         for pidfd in list(self.children):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         if self.launcher is not None:
             self.channel.close()
             try:

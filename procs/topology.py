@@ -7,6 +7,7 @@
 Invariant: capacities hold what the protocols need (P5): orders >= credits + the worst of one input, reports >= the worst.
 """
 
+import os
 from pathlib import Path
 from typing import Self
 
@@ -14,13 +15,15 @@ import msgspec
 import numpy as np
 
 from ringsim.broker.exchange import BROKER_STATE
-from ringsim.control import CONTROL_WORDS, control_words
+from ringsim.config import Capacities
+from ringsim.control import CONTROL_WORDS, P_OWNER_PID, P_OWNER_START, control_words
 from ringsim.errors import BadInput
 from ringsim.fold.journal import Journal, journal_size, open_journal
-from ringsim.limits import CANCEL_ALL_CREDITS, CREDITS, EXECUTION_OUT, JOURNAL_ENTRIES, STRATEGY_OUT
+from ringsim.limits import CANCEL_ALL_CREDITS, CREDITS, EXECUTION_OUT, STRATEGY_OUT
 from ringsim.market.feed import FEED_STATE
 from ringsim.records import ACCOUNT, FEATURES, MARKET_EVENT, ORDER, REPORT
 from ringsim.ring import RingSegment
+from ringsim.ring.ring import process_start
 from ringsim.shm import Segment, segment_name
 from ringsim.strategy.fold import STRATEGY_STATE
 from ringsim.telemetry.histogram import HISTOGRAM
@@ -40,14 +43,6 @@ HOPS = (
     "end_to_end",  # execution: arrival of the bytes that caused the order -> fill
     "late",  # ingest: intended arrival -> taken: the generator's own lateness
 )
-
-
-class Capacities(msgspec.Struct, frozen=True):
-    """Slots of each ring, powers of two."""
-
-    market: int = 16384
-    orders: int = 1024
-    reports: int = 16384
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -105,6 +100,11 @@ class Segments:
             raise
 
     def _map(self, plan: Plan, create: bool) -> None:
+        # First of all the page that says whose the segments are: the janitor reads it.
+        self.control = control_words(self._segment("control", 8 * CONTROL_WORDS, create))
+        if create:
+            self.control[P_OWNER_START] = process_start(os.getpid())
+            self.control[P_OWNER_PID] = os.getpid()
         strategy_mode = "free" if plan.lossy_market else "gating"
         readers = {
             "market": ("ingest", [("strategy", strategy_mode), ("execution", "gating")]),
@@ -118,15 +118,14 @@ class Segments:
                 self.rings[ring] = RingSegment.create(name, dtype, capacity, consumers, producer=producer)  # type: ignore[arg-type]
             else:
                 self.rings[ring] = RingSegment.attach(name, dtype)
-        self.control = control_words(self._segment("control", 8 * CONTROL_WORDS, create))
         self.states: dict[str, np.ndarray] = {}
         for stage, dtype in STATE_DTYPES.items():
             memory = self._segment(f"state.{stage}", 2 * dtype.itemsize, create)
             self.states[stage] = np.ndarray(2, dtype, memory).view(np.recarray)
         self.journals: dict[str, Journal] = {}
         for stage, peer, alternate in (("strategy", REPORT, ACCOUNT), ("execution", ORDER, FEATURES)):
-            memory = self._segment(f"journal.{stage}", journal_size(JOURNAL_ENTRIES), create)
-            self.journals[stage] = open_journal(memory, JOURNAL_ENTRIES, peer, alternate)
+            memory = self._segment(f"journal.{stage}", journal_size(plan.capacities.journal), create)
+            self.journals[stage] = open_journal(memory, plan.capacities.journal, peer, alternate)
         memory = self._segment("telemetry", len(HOPS) * HISTOGRAM.itemsize, create)
         self.hops = np.ndarray(len(HOPS), HISTOGRAM, memory).view(np.recarray)
 

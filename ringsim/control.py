@@ -46,6 +46,8 @@ P_COMMAND_SEQ = 5  # commands for ingest to sequence (simulated clock): number, 
 P_COMMAND_CODE = 6
 P_COMMAND_VALUE = 7
 P_GO = 8  # 1: stages may begin slices
+P_OWNER_PID = 9  # the parent, and its start time: whether the segments of this run are in use
+P_OWNER_START = 10
 
 # What a stage waits for, beside ringsim.fold.intake's WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL.
 WAITS_FOR_PARENT = 4
