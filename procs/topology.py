@@ -18,6 +18,7 @@ from ringsim.broker.exchange import BROKER_STATE
 from ringsim.config import Capacities
 from ringsim.control import CONTROL_WORDS, P_OWNER_PID, P_OWNER_START, control_words
 from ringsim.errors import BadInput
+from ringsim.fold.commit import GOOD, Copies, copies_size, open_copies
 from ringsim.fold.journal import Journal, journal_size, open_journal
 from ringsim.limits import CANCEL_ALL_CREDITS, CREDITS, EXECUTION_OUT, STRATEGY_OUT
 from ringsim.market.feed import FEED_STATE
@@ -118,10 +119,9 @@ class Segments:
                 self.rings[ring] = RingSegment.create(name, dtype, capacity, consumers, producer=producer)  # type: ignore[arg-type]
             else:
                 self.rings[ring] = RingSegment.attach(name, dtype)
-        self.states: dict[str, np.ndarray] = {}
+        self.copies: dict[str, Copies] = {}
         for stage, dtype in STATE_DTYPES.items():
-            memory = self._segment(f"state.{stage}", 2 * dtype.itemsize, create)
-            self.states[stage] = np.ndarray(2, dtype, memory).view(np.recarray)
+            self.copies[stage] = open_copies(self._segment(f"state.{stage}", copies_size(dtype), create), dtype)
         self.journals: dict[str, Journal] = {}
         for stage, peer, alternate in (("strategy", REPORT, ACCOUNT), ("execution", ORDER, FEATURES)):
             memory = self._segment(f"journal.{stage}", journal_size(plan.capacities.journal), create)
@@ -134,9 +134,10 @@ class Segments:
         self._plain.append(segment)
         return segment.buf
 
-    def state(self, stage: str) -> np.ndarray:
-        """The stage's working state: recarray of one record."""
-        return self.states[stage][:1]
+    def good(self, stage: str) -> np.record:
+        """The stage's last committed state. While the stage runs it may change under the reader."""
+        copies = self.copies[stage]
+        return copies.states[int(copies.header[GOOD])]
 
     def close(self) -> None:
         """Unmap; the creator removes the names."""

@@ -105,7 +105,7 @@ MARKET_CELL = (
     "valid",
 )
 ACCOUNT_CELL = ("time_ns", "position_lots", "cash", "realized", "unrealized", "fees", "equity", "mark_ticks",
-                "open_orders", "fills", "submitted", "accepted", "provisional", "rejected", "trading")  # fmt: skip
+                "open_orders", "fills", "submitted", "accepted", "provisional", "adjusted", "trading")  # fmt: skip
 
 
 def block(stage: int) -> int:

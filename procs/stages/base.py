@@ -1,16 +1,27 @@
 """What the worker needs of a stage, and what the two stages that fold records have in common."""
 
-from typing import Protocol
+import time
+from typing import Any, Protocol
 
 import numpy as np
 
 from procs.topology import Plan, Segments
+from ringsim.atomics import store_release
 from ringsim.control import S_NEXT_NS, Stage, block
+from ringsim.errors import RingsimError
 from ringsim.fold import intake as i
+from ringsim.fold.commit import EVERY_NS, commit, resume
 from ringsim.fold.intake import Intake, finished
+from ringsim.fold.journal import HEAD
 from ringsim.fold.outbox import Outbox
 from ringsim.records import Trading
+from ringsim.ring.layout import C_RELEASED
+from ringsim.ring.ring import R_LAPS, R_LOST, R_NEXT, R_SEEN
 from ringsim.ring.wait import waiter
+
+
+class RedoMismatch(RingsimError):
+    """A redo emitted something else than what was published: the fold is not deterministic, or memory is damaged."""
 
 
 class StageProgram(Protocol):
@@ -35,7 +46,7 @@ class StageProgram(Protocol):
         """This stage's trading word (records.Trading)."""
 
     def close(self) -> None:
-        """Flush what is not shared memory."""
+        """Leave everything whole for whoever reads it next."""
 
 
 def intake_setup(
@@ -67,22 +78,22 @@ def intake_setup(
 
 
 class FoldStage:
-    """A stage that folds market and peer records into an output ring: the strategy, the execution."""
+    """A stage that folds market and peer records into an output ring: the strategy, the execution.
+
+    It works in one of two copies of its state and commits between slices. A replacement begins in a fresh copy of the
+    committed one and redoes the journal: see ringsim.fold.commit.
+    """
 
     stage: Stage
     name: str
 
-    def __init__(
-        self, segments: Segments, setup: np.ndarray, *, market: str, peer: str, output: str, out: Outbox
-    ) -> None:
+    def __init__(self, segments: Segments, setup: np.ndarray, *, peer: str, output: str, out: Outbox) -> None:
         plan, rings = segments.plan, segments.rings
-        self.state = segments.state(self.name)
-        self.hops = segments.hops
-        self.out = out
-        self.control = segments.control
+        self.copies = segments.copies[self.name]
+        self.hops, self.out, self.control = segments.hops, out, segments.control
         self.waiter = waiter(plan.waits[self.name])
         self.intake = Intake(
-            rings[market].consumer(self.name),
+            rings["market"].consumer(self.name, resync="newest"),
             rings[peer].consumer(self.name),
             rings[output].producer(),
             segments.journals[self.name],
@@ -90,13 +101,55 @@ class FoldStage:
             segments.control,
             np.zeros(i.A_WORDS, np.int64),
         )
+        self._commit_at = (self.intake.journal.mask + 1) * 3 // 4
+        self._work_in(int(resume(self.copies)))
+        self.intake.at[i.A_COMMITTED] = self.state[0].pos.journal
+        self._recover()
+
+    def _work_in(self, copy: int) -> None:
+        self.copy = copy
+        self.state = self.copies.states[copy : copy + 1]
+        self._committed_ns = time.monotonic_ns()
+
+    def _recover(self) -> None:
+        """Fold what was journalled after the last commit, then stand where the journal ends."""
+        head = int(self.intake.journal.header[HEAD])
+        if not self.redo(head):
+            raise RedoMismatch(f"{self.name}: redoing the journal gave another output than the published one")
+        pos = self.state[0].pos
+        if self.intake.setup[i.I_LOSSY]:
+            # A record may have been polled and not journalled: the journal decides, and it is polled again.
+            at = self.intake.market.at
+            at[R_NEXT], at[R_LOST], at[R_LAPS], at[R_SEEN] = pos.market, pos.lost, pos.laps, 0
+            store_release(self.intake.market.ring.header, self.intake.market.line + C_RELEASED, pos.market)
+
+    def redo(self, head: int) -> bool:
+        """Fold the journal's entries up to `head`; False if an output differs from what was published."""
+        raise NotImplementedError
+
+    def work(self, until_ns: int, inputs: int) -> int:
+        """The stage's compiled slice."""
+        raise NotImplementedError
+
+    def slice(self, until_ns: int, inputs: int) -> int:
+        done = self.work(until_ns, inputs)
+        used = int(self.state[0].pos.journal) - int(self.intake.at[i.A_COMMITTED])
+        if used >= self._commit_at or (used and time.monotonic_ns() - self._committed_ns > EVERY_NS):
+            self.commit()
+        return done
+
+    def commit(self) -> None:
+        """Make what is folded so far the state that a replacement begins with."""
+        position = int(self.state[0].pos.journal)
+        self._work_in(int(commit(self.copies, self.copy, position)))
+        self.intake.at[i.A_COMMITTED] = position
 
     def done(self) -> bool:
         s = self.state[0]
         return bool(finished(self.intake, s.pos, int(s.timer_ns)))
 
     def progress(self) -> tuple[int, int, int, int]:
-        pos = self.state[0].pos
+        pos: Any = self.state[0].pos
         return int(pos.journal), int(pos.out), int(pos.now_ns), int(self.intake.at[i.A_REASON])
 
     def trading(self) -> int:
@@ -104,4 +157,4 @@ class FoldStage:
         return int(Trading.ACTIVE)
 
     def close(self) -> None:
-        """Nothing to flush: everything is in shared memory."""
+        self.commit()

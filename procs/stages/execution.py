@@ -6,6 +6,7 @@ from procs.stages.base import FoldStage, intake_setup
 from procs.topology import HOPS, Segments
 from ringsim.atomics import now_ns
 from ringsim.broker.exchange import on_market, on_order, on_timer
+from ringsim.broker.latency import latency_entry_min
 from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, Stage
 from ringsim.fold.intake import (
     A_REASON,
@@ -13,15 +14,17 @@ from ringsim.fold.intake import (
     KEY_CREATED,
     KEY_DELIVER,
     KEY_EXCH,
-    NO_ROOM,
+    NO_INPUT,
     emit,
+    emit_again,
     settle,
+    step_over,
     take_control,
     take_input,
 )
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.outbox import make_outbox
-from ringsim.fold.positions import NOTHING, PEER, TIMER
+from ringsim.fold.positions import CONTROL, NOTHING, PEER, TIMER
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
 from ringsim.limits import EXECUTION_OUT
@@ -33,7 +36,7 @@ from ringsim.telemetry.histogram import observe
 _TICK, _HOP, _EXCHANGE, _FILL, _END = (
     HOPS.index(h) for h in ("tick_to_order", "order_hop", "exchange", "tick_to_fill", "end_to_end")
 )
-_NEW, _CANCEL, _REPLACE = int(OrderKind.NEW), int(OrderKind.CANCEL), int(OrderKind.REPLACE)
+_LAST_ACTED = int(OrderKind.REPLACE)  # NEW, CANCEL, CANCEL_ALL, REPLACE: what the exchange acts on
 _FILLED, _ACCEPTED = int(ReportKind.FILL), int(ReportKind.ACCEPTED)
 _SETTLE = 32
 
@@ -57,10 +60,24 @@ def show_account(b, control, value):
     value[0], value[1], value[2] = b.pos.now_ns, ledger.position_lots, ledger.cash
     value[3], value[4] = ledger.realized, ledger_unrealized(ledger, b.mark_ticks)
     value[5], value[6], value[7] = ledger.fees, ledger_equity(ledger, b.mark_ticks), b.mark_ticks
-    value[8], value[9] = b.open_count, ledger.fills
-    value[10], value[11], value[12], value[13] = b.submitted, b.accepted, b.provisional, b.rejected_total
+    value[8], value[9] = b.open_orders, ledger.fills
+    value[10], value[11], value[12] = b.counters.submitted, b.counters.accepted, b.counters.provisional
+    value[13] = b.counters.adjusted
     value[14] = b.risk.trading
     write_cell(control, CELL_ACCOUNT, value)
+
+
+@kernel
+def _fold(b, journal, stream, out):
+    """Hand the journal's last entry to the fold."""
+    entry = (b.pos.journal - 1) & journal.mask
+    seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], b.pos.now_ns
+    if stream == PEER:
+        on_order(b, journal.peer[entry], seq, now, out)
+    elif stream == TIMER:
+        on_timer(b, now, out)
+    else:
+        on_market(b, journal.market[entry], seq, now, out)
 
 
 @kernel
@@ -73,25 +90,19 @@ def execution_slice(states, intake, out, hops, cell, waiter, until_ns, inputs):
         stream = take_input(intake, b.pos, b.timer_ns)
         if stream == NOTHING:
             settle(intake, b.pos, b.timer_ns)
-            if now_ns() >= until_ns or intake.at[A_REASON] == NO_ROOM:
+            if now_ns() >= until_ns or intake.at[A_REASON] != NO_INPUT:
                 break
             idle(waiter)
             continue
         reset(waiter)
-        entry = (b.pos.journal - 1) & journal.mask
-        seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], b.pos.now_ns
         if stream == PEER:
-            order = journal.peer[entry]
-            if order.kind == _NEW or order.kind == _CANCEL or order.kind == _REPLACE:
-                observe(hops[_TICK], now - order.trigger_ns)
-                observe(hops[_HOP], now - order.created_ns)
-            on_order(b, order, seq, now, out)
-        elif stream == TIMER:
-            on_timer(b, now, out)
-        else:
-            on_market(b, journal.market[entry], seq, now, out)
+            order = journal.peer[(b.pos.journal - 1) & journal.mask]
+            if order.kind <= _LAST_ACTED:
+                observe(hops[_TICK], b.pos.now_ns - order.trigger_ns)
+                observe(hops[_HOP], b.pos.now_ns - order.created_ns)
+        _fold(b, journal, stream, out)
         if out.count[0] > 0:
-            _observe_reports(out, hops, now if simulated else now_ns())
+            _observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
             emit(intake, b.pos, out)
         done += 1
         if done % _SETTLE == 0:
@@ -106,13 +117,24 @@ def execution_slice(states, intake, out, hops, cell, waiter, until_ns, inputs):
 @kernel
 def execution_control(states, intake, out, code, value):
     """Fold what the parent said as an input of its own. Returns False if there is no room for it now."""
-    b, journal = states[0], intake.journal
+    b = states[0]
     if take_control(intake, b.pos, code, value) == NOTHING:
         return False
-    entry = (b.pos.journal - 1) & journal.mask
-    on_market(b, journal.market[entry], -1, b.pos.now_ns, out)
+    _fold(b, intake.journal, CONTROL, out)
     emit(intake, b.pos, out)
     settle(intake, b.pos, b.timer_ns)
+    return True
+
+
+@kernel
+def execution_redo(states, intake, out, head):
+    """Fold the journal from the state's position to `head` again. Returns False if an output differs from the published."""
+    b = states[0]
+    while b.pos.journal < head:
+        stream = step_over(intake, b.pos)
+        _fold(b, intake.journal, stream, out)
+        if not emit_again(intake, b.pos, out):
+            return False
     return True
 
 
@@ -122,25 +144,29 @@ class ExecutionStage(FoldStage):
     stage, name = Stage.EXECUTION, "execution"
 
     def __init__(self, segments: Segments) -> None:
-        params = segments.state("execution")[0].p
+        latency = segments.good("execution").p.latency
         setup = intake_setup(
             segments.plan,
             stage=Stage.EXECUTION,
             peer=Stage.STRATEGY,
             market_key=KEY_EXCH,
-            peer_key=(KEY_CREATED, int(params.entry_bound_ns)),
+            peer_key=(KEY_CREATED, int(latency_entry_min(latency))),
             own_key=(KEY_DELIVER, 0),
-            peer_bound_ns=int(params.entry_bound_ns),
+            peer_bound_ns=int(latency_entry_min(latency)),
             worst=EXECUTION_OUT,
             lossy=False,
             triggers=True,
         )
-        out = make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
-        super().__init__(segments, setup, market="market", peer="orders", output="reports", out=out)
         self.cell = np.zeros(len(ACCOUNT_CELL), np.int64)
+        out = make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
+        super().__init__(segments, setup, peer="orders", output="reports", out=out)
 
-    def slice(self, until_ns: int, inputs: int) -> int:
-        return execution_slice(self.state, self.intake, self.out, self.hops, self.cell, self.waiter, until_ns, inputs)
+    def work(self, until_ns: int, inputs: int) -> int:
+        arguments = (self.state, self.intake, self.out, self.hops, self.cell, self.waiter, until_ns, inputs)
+        return int(execution_slice(*arguments))
+
+    def redo(self, head: int) -> bool:
+        return bool(execution_redo(self.state, self.intake, self.out, head))
 
     def say(self, code: int, value: int) -> bool:
         return bool(execution_control(self.state, self.intake, self.out, code, value))

@@ -3,6 +3,7 @@
 from procs.stages.base import FoldStage, intake_setup
 from procs.topology import HOPS, Segments
 from ringsim.atomics import now_ns
+from ringsim.broker.latency import latency_entry_min, latency_response_min
 from ringsim.control import Stage
 from ringsim.fold.intake import (
     A_REASON,
@@ -10,15 +11,17 @@ from ringsim.fold.intake import (
     KEY_CREATED,
     KEY_DELIVER,
     KEY_RECV,
-    NO_ROOM,
+    NO_INPUT,
     emit,
+    emit_again,
     settle,
+    step_over,
     take_control,
     take_input,
 )
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.outbox import make_outbox
-from ringsim.fold.positions import NOTHING, PEER, TIMER
+from ringsim.fold.positions import CONTROL, MARKET, NOTHING, PEER, TIMER
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import FEATURES, ORDER
@@ -31,31 +34,40 @@ _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom 
 
 
 @kernel
+def _fold(s, journal, stream, out):
+    """Hand the journal's last entry to the fold."""
+    entry = (s.pos.journal - 1) & journal.mask
+    seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], s.pos.now_ns
+    if stream == PEER:
+        on_report(s, journal.peer[entry], journal.alternate[entry], seq, now, out)
+    elif stream == TIMER:
+        on_timer(s, now, out)
+    else:
+        on_market(s, journal.market[entry], seq, now, out)
+
+
+@kernel
 def strategy_slice(states, intake, out, hops, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     s, journal = states[0], intake.journal
+    realtime = intake.setup[I_SIMULATED] == 0
     done = 0
     while done < inputs:
         stream = take_input(intake, s.pos, s.timer_ns)
         if stream == NOTHING:
             settle(intake, s.pos, s.timer_ns)
-            if now_ns() >= until_ns or intake.at[A_REASON] == NO_ROOM:
+            if now_ns() >= until_ns or intake.at[A_REASON] != NO_INPUT:
                 return done
             idle(waiter)
             continue
         reset(waiter)
-        entry = (s.pos.journal - 1) & journal.mask
-        seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], s.pos.now_ns
-        if stream == PEER:
-            on_report(s, journal.peer[entry], journal.alternate[entry], seq, now, out)
-        elif stream == TIMER:
-            on_timer(s, now, out)
-        else:
-            on_market(s, journal.market[entry], seq, now, out)
-            observe(hops[_TICK], now - journal.market[entry].recv_ns)
+        now = s.pos.now_ns
+        _fold(s, journal, stream, out)
+        if stream == MARKET:
+            observe(hops[_TICK], now - journal.market[(s.pos.journal - 1) & journal.mask].recv_ns)
         if out.count[0] > 0:
             emit(intake, s.pos, out)
-            if intake.setup[I_SIMULATED] == 0:
+            if realtime:
                 observe(hops[_DECISION], now_ns() - now)
         done += 1
         if done % _SETTLE == 0:
@@ -69,13 +81,24 @@ def strategy_slice(states, intake, out, hops, waiter, until_ns, inputs):
 @kernel
 def strategy_control(states, intake, out, code, value):
     """Fold what the parent said as an input of its own. Returns False if there is no room for it now."""
-    s, journal = states[0], intake.journal
+    s = states[0]
     if take_control(intake, s.pos, code, value) == NOTHING:
         return False
-    entry = (s.pos.journal - 1) & journal.mask
-    on_market(s, journal.market[entry], -1, s.pos.now_ns, out)
+    _fold(s, intake.journal, CONTROL, out)
     emit(intake, s.pos, out)
     settle(intake, s.pos, s.timer_ns)
+    return True
+
+
+@kernel
+def strategy_redo(states, intake, out, head):
+    """Fold the journal from the state's position to `head` again. Returns False if an output differs from the published."""
+    s = states[0]
+    while s.pos.journal < head:
+        stream = step_over(intake, s.pos)
+        _fold(s, intake.journal, stream, out)
+        if not emit_again(intake, s.pos, out):
+            return False
     return True
 
 
@@ -85,24 +108,27 @@ class StrategyStage(FoldStage):
     stage, name = Stage.STRATEGY, "strategy"
 
     def __init__(self, segments: Segments) -> None:
-        plan = segments.plan
+        latency = segments.good("execution").p.latency
         setup = intake_setup(
-            plan,
+            segments.plan,
             stage=Stage.STRATEGY,
             peer=Stage.EXECUTION,
             market_key=KEY_RECV,
             peer_key=(KEY_DELIVER, 0),
-            own_key=(KEY_CREATED, int(segments.state("execution")[0].p.entry_bound_ns)),
-            peer_bound_ns=int(segments.state("execution")[0].p.response_bound_ns),
+            own_key=(KEY_CREATED, int(latency_entry_min(latency))),
+            peer_bound_ns=int(latency_response_min(latency)),
             worst=STRATEGY_OUT,
-            lossy=plan.lossy_market,
+            lossy=segments.plan.lossy_market,
             triggers=False,
         )
         out = make_outbox(ORDER, FEATURES, STRATEGY_OUT)
-        super().__init__(segments, setup, market="market", peer="reports", output="orders", out=out)
+        super().__init__(segments, setup, peer="reports", output="orders", out=out)
 
-    def slice(self, until_ns: int, inputs: int) -> int:
-        return strategy_slice(self.state, self.intake, self.out, self.hops, self.waiter, until_ns, inputs)
+    def work(self, until_ns: int, inputs: int) -> int:
+        return int(strategy_slice(self.state, self.intake, self.out, self.hops, self.waiter, until_ns, inputs))
+
+    def redo(self, head: int) -> bool:
+        return bool(strategy_redo(self.state, self.intake, self.out, head))
 
     def say(self, code: int, value: int) -> bool:
         return bool(strategy_control(self.state, self.intake, self.out, code, value))

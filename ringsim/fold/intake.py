@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ringsim.atomics import load_acquire, now_ns, store_release
-from ringsim.fold.journal import RECORD, Journal, journal_commit, journal_slot
+from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, RECORD, Journal, journal_commit, journal_slot
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, NEVER_NS, ORDER, REPORT, ControlCode, EventKind, GapCode
@@ -49,8 +49,7 @@ WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL = range(4)
 
 # Private words of an intake.
 A_REASON = 0
-A_ENDED = 1  # the market said END_OF_FEED
-A_COMMITTED = 2  # journal position up to which entries may be overwritten
+A_COMMITTED = 1  # journal position up to which entries may be overwritten
 A_WORDS = 8
 
 _EVENT_KIND = MARKET_EVENT.fields["kind"][1] // 8  # type: ignore[index]
@@ -120,7 +119,7 @@ def _take(intake, pos, stream, key):
         seq = pos.market
         _journal_ring(intake, pos, intake.market, seq)
         if _market_end(intake, pos):
-            intake.at[A_ENDED] = 1
+            pos.ended = 1
         pos.market += 1
         pos.market_key = key
     elif stream == PEER:
@@ -158,7 +157,7 @@ def _take_simulated(intake, pos, timer_ns):
     market_key = pos.market_key
     if has_market:
         market_key = max(market_key, _word(market_ring, pos.market, setup[I_MARKET_KEY]))
-    elif intake.at[A_ENDED] != 0:
+    elif pos.ended != 0:
         market_key = _NEVER
     if has_peer:
         peer_key = max(pos.peer_key, _word(peer_ring, pos.peer, setup[I_PEER_KEY]) + setup[I_PEER_ADD_NS])
@@ -212,7 +211,7 @@ def _take_lossy(intake, pos, now):
     if result == OK:
         seq = pos.market
         if _market_end(intake, pos):
-            intake.at[A_ENDED] = 1
+            pos.ended = 1
         journal_commit(intake.journal, pos.journal, MARKET, seq, now)
         pos.market = seq + 1
         pos.journal += 1
@@ -277,6 +276,53 @@ def take_control(intake, pos, code, value):
 
 
 @kernel
+def step_over(intake, pos):
+    """Redo: step over the journal's next entry as if it had just been taken. Returns its stream."""
+    base = journal_slot(intake.journal, pos.journal)
+    words = intake.journal.words
+    stream, seq, now = words[base + E_STREAM], words[base + E_SEQ], words[base + E_NOW]
+    if stream == MARKET:
+        if _market_end(intake, pos):
+            pos.ended = 1
+        pos.market, pos.market_key = seq + 1, now
+    elif stream == PEER:
+        pos.peer, pos.peer_key = seq + 1, now
+    elif stream == LOST:
+        missed = words[base + RECORD + _QTY]
+        pos.market = seq + missed
+        pos.lost += missed
+        pos.laps += 1
+    pos.journal += 1
+    pos.now_ns = now
+    return stream
+
+
+@kernel
+def emit_again(intake, pos, out):
+    """Redo: what was published already must be what the fold emits now; what was not is published.
+
+    Returns False at a difference. A slot that the producer has used again since cannot be compared any more.
+    """
+    width = intake.out.ring.width
+    published = intake.out.at[P_NEXT]
+    same = True
+    for i in range(out.count[0]):
+        seq = pos.out
+        if seq < published:
+            base = (seq & intake.out.ring.mask) * width
+            if intake.out.ring.words[base] == seq + 1:
+                for k in range(1, width):
+                    if intake.out.ring.words[base + k] != out.words[i * width + k]:
+                        same = False
+        else:
+            put(intake.out, seq, out.words, i * width)
+            publish(intake.out, 1)
+        pos.out += 1
+    out.count[0] = 0
+    return same
+
+
+@kernel
 def emit(intake, pos, out):
     """Publish what the fold put into its outbox, and empty that. There is room: it was checked before the input was taken."""
     count = out.count[0]
@@ -304,12 +350,11 @@ def settle(intake, pos, timer_ns):
         release(intake.market, pos.market - intake.market.at[R_NEXT])
     if pos.peer > intake.peer.at[R_NEXT]:
         release(intake.peer, pos.peer - intake.peer.at[R_NEXT])
-    intake.at[A_COMMITTED] = pos.journal
     if intake.setup[I_SIMULATED] == 1:
         market_key = pos.market_key
         if _is_there(intake.market, pos.market):
             market_key = max(market_key, _word(intake.market.ring, pos.market, intake.setup[I_MARKET_KEY]))
-        elif intake.at[A_ENDED] != 0:
+        elif pos.ended != 0:
             market_key = _NEVER
         store_release(intake.control, intake.setup[I_WORDS], min(market_key, timer_ns))
         store_release(intake.control, intake.setup[I_WORDS] + 1, pos.peer)
@@ -322,7 +367,7 @@ def finished(intake, pos, timer_ns):
     Call after `settle`, when there was no input. Under the simulated clock it is final; under the realtime clock the peer
     may still cause something, and the run is over when both say so and each has folded all of the other's records.
     """
-    if intake.at[A_ENDED] == 0 or timer_ns < _NEVER or _is_there(intake.peer, pos.peer):
+    if pos.ended == 0 or timer_ns < _NEVER or _is_there(intake.peer, pos.peer):
         return False
     if intake.setup[I_SIMULATED] == 0:
         return True

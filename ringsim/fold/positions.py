@@ -21,5 +21,6 @@ POSITIONS = np.dtype(
         ("now_ns", "i8"),  # the time handed in with the last input
         ("lost", "i8"),  # market records missed
         ("laps", "i8"),
+        ("ended", "i8"),  # 1: the market said END_OF_FEED
     ]
 )

@@ -1,0 +1,78 @@
+"""Two copies of a stage's state, one of them always whole. Protocol P3.
+
+    commit:   good <-rel working copy;  bring the other copy up to it, in full;  work there
+    restart:  other = copy of X[good], in full, before anything else;  work in other;  redo the journal from its position
+
+Invariant: the copy that `good` names is never written. So a kill at any instruction, also in the middle of a commit or of
+a restart, leaves a whole state and the journal of everything that was taken since.
+
+A copy costs its size (about 60 us for a book): so commits are made when they cost at most 3 % of the time, before the
+journal is full, and every 50 ms.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ringsim.atomics import load_acquire, store_release
+from ringsim.kernel import kernel
+
+GOOD = 0  # header word: 0 or 1
+COMMITS = 1  # header word: commits so far
+COMMITTED = 2  # header word: journal position of the good copy, for screens
+_HEADER_BYTES = 4096
+
+COST_SHARE = 0.03  # of the time
+EVERY_NS = 50_000_000
+
+
+class Copies(NamedTuple):
+    """header: int64[512]. states: recarray[2]. words: int64[2, state words], the same memory as `states`."""
+
+    header: np.ndarray
+    states: np.ndarray
+    words: np.ndarray
+
+
+def copies_size(dtype: np.dtype) -> int:
+    """Bytes of the memory of two copies of a state."""
+    return _HEADER_BYTES + 2 * dtype.itemsize
+
+
+def open_copies(memory: memoryview, dtype: np.dtype) -> Copies:
+    """Two copies over memory of `copies_size(dtype)` bytes. dtype: a multiple of 8 bytes."""
+    assert dtype.itemsize % 8 == 0
+    header: np.ndarray = np.ndarray(_HEADER_BYTES // 8, np.int64, memory)
+    states = np.ndarray(2, dtype, memory, _HEADER_BYTES).view(np.recarray)
+    words: np.ndarray = np.ndarray((2, dtype.itemsize // 8), np.int64, memory, _HEADER_BYTES)
+    return Copies(header, states, words)
+
+
+def first_state(copies: Copies, state: np.ndarray) -> None:
+    """Store a stage's first state, before the stage runs. state: recarray of one record."""
+    copies.states[0] = state[0]
+    copies.header[GOOD] = 0
+
+
+@kernel
+def _copy(words, source, target):
+    for k in range(words.shape[1]):
+        words[target, k] = words[source, k]
+
+
+@kernel
+def resume(copies):
+    """Start or restart: the index of the copy to work in, fresh from the good one."""
+    good = load_acquire(copies.header, GOOD)
+    _copy(copies.words, good, 1 - good)
+    return 1 - good
+
+
+@kernel
+def commit(copies, working, journal_position):
+    """Make the working copy the good one. Returns the index of the copy to work in from here on."""
+    store_release(copies.header, GOOD, working)
+    copies.header[COMMITS] += 1
+    copies.header[COMMITTED] = journal_position
+    _copy(copies.words, working, 1 - working)
+    return 1 - working
