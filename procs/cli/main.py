@@ -8,6 +8,7 @@ With --json an error, too, is the one JSON object on stdout: {"error", "exit_cod
 
 import os
 import platform
+import re
 import sys
 from typing import Annotated, Any
 
@@ -72,7 +73,7 @@ def run(arguments: list[str]) -> int:
         except RingsimError as error:
             return _fail(stdout, json, str(error), error.exit_code, getattr(error, "problems", None))
         except typer.TyperException as error:
-            return _usage(stdout, json, error)
+            return _usage(stdout, json, error, arguments)
         except (KeyboardInterrupt, typer.Abort):
             return _fail(stdout, json, "interrupted", INTERRUPTED)
         except BrokenPipeError:
@@ -96,15 +97,25 @@ def _fail(stdout: Any, json: bool, line: str, code: int, problems: Any = None) -
     return code
 
 
-def _usage(stdout: Any, json: bool, error: typer.TyperException) -> int:
-    context: Any = getattr(error, "ctx", None)
-    command = context.command_path if context else "ringsim"
+def _usage(stdout: Any, json: bool, error: typer.TyperException, arguments: list[str]) -> int:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # the help has been asked for by saying nothing
         say(message)
         return error.exit_code
-    text = message[:1].lower() + message[1:].rstrip(".")
-    return _fail(stdout, json, f"{text}; see `{command} --help`", error.exit_code)
+    text = re.sub(r"\.? Did you mean", "; did you mean", message[:1].lower() + message[1:].rstrip("."))
+    return _fail(stdout, json, f"{text} (see `{_command(arguments)} --help`)", error.exit_code)
+
+
+def _command(arguments: list[str]) -> str:
+    """The command that a command line names, as far as there is one."""
+    words = ["ringsim"]
+    command: Any = typer.main.get_command(app)
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        words.append(word)
+    return " ".join(words)
 
 
 def _bug(error: Exception) -> str:

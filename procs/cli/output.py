@@ -39,7 +39,7 @@ class Output:
     def show(self, *parts: Any) -> None:
         """Print text or rich renderables; nothing with --json. Text is taken as it is, without markup."""
         if not self.json:
-            self.console.print(*parts, sep="", markup=False)
+            self.console.print(*parts, sep="", markup=False, emoji=False)
 
     def result(self, value: Any) -> None:
         """With --json, print the one object; nothing otherwise. Decimals become numbers, paths text, NaN null."""
