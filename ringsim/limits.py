@@ -35,11 +35,19 @@ EXECUTION_OUT = 256  # reports that one input makes the broker emit: a fill or c
 JOURNAL_ENTRIES = 1 << 14
 SLICE_NS = 2_000_000  # a kernel call returns after this long: signals and commands are seen between calls
 MESSAGE_EVENTS = 1 << 14  # events of one message: a 5,000-level snapshot is 10,002
+MESSAGE_BYTES = 1 << 22  # of one recorded line: a 5,000-level snapshot is 320 KB; a longer line is no message
+CAPTURE_WARNINGS = 100  # bad lines of a capture that are described one by one; the rest is counted
+CAPTURE_TRIAL_LINES = 100  # a file whose first lines are all bad is no capture, and is not read to its end
+CACHED_CAPTURES = 16  # prepared captures kept on disk; the one unused for longest goes
 FEATURE_WINDOW = 1 << 12  # samples of the time window; the documents ask for 1000
 
 # Money and risk
 START_CASH = 100_000  # quote units
 MAX_FEE_CBPS = 10_000  # hundredths of a basis point: 100 bps
+
+# Demos
+DEMO_RATE = 100_000  # records in, or polls, of one step: about a slice's time, so that a step's kernel returns
+DEMO_STEPS = 10_000
 
 # Supervision
 HEARTBEAT_STALE_NS = 1_000_000_000  # older than this, the stage is stalled
