@@ -27,7 +27,7 @@ from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, NEVER_NS, ORDER, REPORT, ControlCode, EventKind, GapCode
 from ringsim.ring.consumer import LAPPED, OK, poll, release
 from ringsim.ring.producer import batch_max, publish, put, room
-from ringsim.ring.ring import P_FULL, R_LOST, R_NEXT, Consumer, Producer
+from ringsim.ring.ring import P_FULL, P_NEXT, R_LOST, R_NEXT, Consumer, Producer
 
 # Setup words of an intake: what differs between stages and clocks.
 I_SIMULATED = 0
