@@ -103,6 +103,7 @@ def _usage(stdout: Any, json: bool, error: typer.TyperException, arguments: list
         say(message)
         return error.exit_code
     text = re.sub(r"\.? Did you mean", "; did you mean", message[:1].lower() + message[1:].rstrip("."))
+    text = re.sub(r" \(Possible \w+: ([^)]*)\)", r"; did you mean \1?", text)
     return _fail(stdout, json, f"{text} (see `{_command(arguments)} --help`)", error.exit_code)
 
 
