@@ -276,7 +276,7 @@ def risk_account(r, now, net_realized, equity):
     if r.max_drawdown > 0 and r.peak_equity - equity >= r.max_drawdown:
         risk_halt(r, _DRAWDOWN)
         return _DRAWDOWN
-    if r.daily_loss_cap > 0 and r.trading == _ACTIVE and 5 * loss >= 4 * r.daily_loss_cap:
+    if r.daily_loss_cap > 0 and r.trading == _ACTIVE and loss >= r.daily_loss_cap - r.daily_loss_cap // 5:
         r.trading = _REDUCING
         r.reducing_reason = _DAILY_LOSS
     return 0

@@ -10,7 +10,7 @@ import msgspec
 from ringsim.limits import MAX_NOTIONAL, MAX_QTY_LOTS
 
 RATE_MAX = 1_000_000  # orders per second: one a microsecond; the bucket then still counts in int64
-MONEY_MAX = 1 << 58  # five times a loss stays below 2**63
+MONEY_MAX = 1 << 61  # sums of two stay below 2**63
 COLLAR_MAX_CBPS = 1_000_000  # 100 % of the mark
 
 
