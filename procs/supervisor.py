@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from procs.commands import CommandServer
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
 from procs.topology import Plan, Segments
@@ -343,50 +344,3 @@ def _ending(status: int) -> str:
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"
-
-
-class CommandServer:
-    """A datagram-like request and reply over a stream socket in the run's folder: one JSON object each way."""
-
-    NAME = "control.sock"
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / self.NAME
-        self.path.unlink(missing_ok=True)
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with through_folder(folder) as short:
-            self.socket.bind(f"{short}/{self.NAME}")
-        self.path.chmod(0o600)
-        self.socket.listen(8)
-        self.socket.setblocking(False)
-
-    def serve(self, handle: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Answer one client. A client that says nothing within 0.2 s, or nonsense, is told so and dropped."""
-        client, _ = self.socket.accept()
-        with client:
-            client.settimeout(0.2)
-            try:
-                request = msgspec.json.decode(client.recv(1 << 16), type=dict)
-                client.send(msgspec.json.encode(handle(request)))
-            except msgspec.DecodeError as error:
-                client.send(msgspec.json.encode({"ok": False, "error": str(error)}))
-            except OSError:
-                pass
-
-    def close(self) -> None:
-        self.socket.close()
-        self.path.unlink(missing_ok=True)
-
-
-class through_folder:
-    """A short name for a folder: socket addresses hold 107 bytes, paths may be longer."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> str:
-        self.fd = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
-        return f"/proc/self/fd/{self.fd}"
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)

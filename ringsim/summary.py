@@ -1,0 +1,80 @@
+"""What a run came to, from the last states of its folds: one dict for people, JSON and the manifest.
+
+Invariant: the same folds give the same summary, whether they ran in one process or in five; only `wall_s`, `rings`,
+`restarts` and latencies under the realtime clock are the machine's.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ringsim.ledger import ledger_equity, ledger_unrealized
+from ringsim.lifecycle import Change
+from ringsim.records import Reason, Trading
+from ringsim.telemetry.histogram import summarize_us
+from ringsim.units import Instrument
+
+DONE, DEGRADED, HALTED, FAILED, INTERRUPTED, EMPTY = "DONE", "DEGRADED", "HALTED", "FAILED", "INTERRUPTED", "EMPTY"
+
+# What a run's end means to whoever started it.
+EXIT_CODES = {DONE: 0, FAILED: 1, DEGRADED: 3, HALTED: 3, EMPTY: 3, INTERRUPTED: 130}
+
+
+def reasons(counts: Iterable[int]) -> dict[str, int]:
+    """Counts by Reason number, by name, without zeros."""
+    return {Reason(k).name: int(n) for k, n in enumerate(counts) if n}
+
+
+def orders_summary(strategy: Any, broker: Any) -> dict[str, Any]:
+    """What became of the orders: submitted are those that the strategy decided on, refused ones included."""
+    counters, refused = broker.counters, reasons(strategy.counters.refused)
+    rejected = reasons(counters.rejected)
+    for name, n in refused.items():
+        rejected[name] = rejected.get(name, 0) + n
+    return {
+        "submitted": int(counters.submitted) + sum(refused.values()),
+        "accepted": int(counters.accepted),
+        "provisional": int(counters.provisional),
+        "adjusted": int(strategy.counters.adjusted) + int(counters.adjusted),
+        "rejected": dict(sorted(rejected.items())),
+        "filled": int(counters.filled),
+        "cancelled": int(counters.cancelled),
+    }
+
+
+def account_summary(broker: Any, instrument: Instrument) -> dict[str, Any]:
+    """Position and money in units, exact."""
+    ledger, mark = broker.ledger, int(broker.mark_ticks)
+    return {
+        "fills": int(broker.counters.fills),
+        "position": instrument.quantity(int(ledger.position_lots)),
+        "cash": instrument.money(int(ledger.cash)),
+        "equity": instrument.money(int(ledger_equity(ledger, mark))),
+        "realized_pnl": instrument.money(int(ledger.realized)),
+        "unrealized_pnl": instrument.money(int(ledger_unrealized(ledger, mark))),
+        "fees": instrument.money(int(ledger.fees)),
+    }
+
+
+def lifecycle_summary(changes: Iterable[Change], started_ns: int) -> list[list[Any]]:
+    """[[seconds since the start, state, reason]]."""
+    return [[round((c.time_ns - started_ns) / 1e9, 6), c.after.name, c.reason] for c in changes]
+
+
+def latency_summary(hops: np.ndarray, names: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Each hop's distribution, microseconds."""
+    return {name: summarize_us(hops[k]) for k, name in enumerate(names)}
+
+
+def exit_state(*, failure: str | None, interrupted: bool, broker: Any, book_valid: bool, signals: int) -> str:
+    """How the run ended: the worst that is true. EMPTY: it went through, but nothing was traded, so it proves nothing."""
+    if failure is not None:
+        return FAILED
+    if interrupted:
+        return INTERRUPTED
+    if int(broker.risk.trading) == Trading.HALTED:
+        return HALTED
+    if not book_valid:
+        return DEGRADED
+    return DONE
