@@ -23,7 +23,7 @@ LAPPED = 2  # records were lost and none delivered; with OK (LAPPED | OK) one wa
 _TRIES = 4  # times that one poll runs after a record which a fast producer keeps taking away
 
 
-@kernel
+@kernel(inline=True)
 def available(consumer):
     """Records that a gating consumer can read in place from its next sequence on, int64 >= 0.
 
@@ -42,7 +42,7 @@ def available(consumer):
     return 0
 
 
-@kernel
+@kernel(inline=True)
 def release(consumer, n):
     """Give the next n records back to the producer; they must not be looked at any more."""
     consumer.at[R_NEXT] += n
@@ -99,7 +99,7 @@ def poll(consumer, into, start):
     return result
 
 
-@kernel
+@kernel(inline=True)
 def lag(consumer):
     """Records published and not yet read by this consumer, int64 >= 0."""
     behind = load_acquire(consumer.ring.header, W_PUBLISHED) - consumer.at[R_NEXT]

@@ -1,7 +1,7 @@
 """Where everything lies in a ring's segment, and nothing else.
 
     bytes 0..        header: identity, written once; `ready` stored last
-    128              producer line: published
+    128              producer line: published; in its second cache line full_waits
     256 + 128 k      consumer line k (k < 8): released cursor, mode, lost, laps, name
     4096..           slots: capacity x slot size; word 0 of a slot is its stamp
 
@@ -34,7 +34,7 @@ W_NAME = 9  # 3 words of UTF-8: the producer's name
 
 # Producer line.
 W_PUBLISHED = LINE
-W_FULL_WAITS = LINE + 1  # how often the producer found the ring full; absolute copy of a private count
+W_FULL_WAITS = LINE + 8  # claims that had to wait; in the second cache line, for readers spin on the first
 
 # Consumer lines.
 W_CONSUMER_0 = 2 * LINE

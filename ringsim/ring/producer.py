@@ -21,7 +21,7 @@ from ringsim.ring.layout import (
     W_FULL_WAITS,
     W_PUBLISHED,
 )
-from ringsim.ring.ring import P_FULL, P_GATE, P_NEXT
+from ringsim.ring.ring import P_FULL, P_GATE, P_NEXT, P_REFUSED
 
 FULL = -1
 
@@ -47,30 +47,39 @@ def room(producer):
     return producer.ring.mask + 1 - (at[P_NEXT] - at[P_GATE])
 
 
-@kernel
+@kernel(inline=True)
 def batch_max(producer):
     """Largest n that try_claim takes: max(1, capacity / 4)."""
     return max(1, (producer.ring.mask + 1) // BATCH_SHARE)
 
 
 @kernel
+def _has_room(producer, n):
+    """Look at the gating cursors again: whether n records fit. A claim that must wait is counted once, however often it asks."""
+    at = producer.at
+    if n <= room(producer):
+        return True
+    if at[P_REFUSED] != at[P_NEXT] + 1:
+        at[P_REFUSED] = at[P_NEXT] + 1
+        at[P_FULL] += 1
+        store_relaxed(producer.ring.header, W_FULL_WAITS, at[P_FULL])
+    return False
+
+
+@kernel(inline=True)
 def try_claim(producer, n):
     """Sequence of the first of n slots to write, or FULL if a gating consumer still needs one of them.
 
-    n: 1..batch_max. Claims nothing that would have to be given back: a claim not followed by `publish` is simply made again.
+    n: 1..batch_max; more than the capacity is FULL for ever. Claims nothing that would have to be given back: a claim not
+    followed by `publish` is simply made again.
     """
-    at = producer.at
-    seq = at[P_NEXT]
-    if seq + n - at[P_GATE] > producer.ring.mask + 1:
-        at[P_GATE] = slowest_cursor(producer.ring, seq)
-        if seq + n - at[P_GATE] > producer.ring.mask + 1:
-            at[P_FULL] += 1
-            store_relaxed(producer.ring.header, W_FULL_WAITS, at[P_FULL])
-            return FULL
+    seq = producer.at[P_NEXT]
+    if seq + n - producer.at[P_GATE] > producer.ring.mask + 1 and not _has_room(producer, n):
+        return FULL
     return seq
 
 
-@kernel
+@kernel(inline=True)
 def begin(producer, seq):
     """Open slot `seq` for writing: readers of its last lap see that it is gone. Returns its first word's index."""
     ring = producer.ring
@@ -80,14 +89,14 @@ def begin(producer, seq):
     return base
 
 
-@kernel
+@kernel(inline=True)
 def commit(producer, seq):
     """Stamp slot `seq`: from here on the record is whole, and survives its writer's death."""
     ring = producer.ring
     store_release(ring.words, (seq & ring.mask) * ring.width, seq + 1)
 
 
-@kernel
+@kernel(inline=True)
 def put(producer, seq, source, start):
     """Write one record: words start+1 .. start+width-1 of `source` (int64[:]) go to slot `seq`, then its stamp."""
     ring = producer.ring
@@ -97,7 +106,7 @@ def put(producer, seq, source, start):
     commit(producer, seq)
 
 
-@kernel
+@kernel(inline=True)
 def publish(producer, n):
     """Make the n records written since the last publish visible to readers that go by `published`."""
     at = producer.at

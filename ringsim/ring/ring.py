@@ -15,7 +15,9 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
+from ringsim.atomics import load_acquire, store_release
 from ringsim.errors import BadInput, LayoutError
+from ringsim.kernel import kernel
 from ringsim.limits import MAX_CAPACITY, MAX_CONSUMERS, MIN_CAPACITY
 from ringsim.ring import layout as at
 from ringsim.shm import Segment
@@ -26,7 +28,8 @@ _MODES: dict[str, int] = {"gating": at.GATING, "free": at.FREE}
 # Private words of a producer (handle.at): nobody else reads them.
 P_NEXT = 0  # sequence of the next record
 P_GATE = 1  # smallest released cursor when last looked
-P_FULL = 2  # how often the ring was full
+P_FULL = 2  # claims that had to wait
+P_REFUSED = 3  # 1 + sequence of the last such claim
 
 # Private words of a consumer.
 R_NEXT = 0  # sequence of the next record to read
@@ -96,11 +99,25 @@ def check_capacity(capacity: int) -> int:
 
 def check_record(dtype: np.dtype) -> np.dtype:
     """The dtype itself, or BadInput: a record starts with an int64 `stamp` and fills whole cache lines."""
-    if not dtype.names or dtype.names[0] != "stamp" or dtype["stamp"] != np.int64 or (dtype.fields or {})["stamp"][1] != 0:
+    stamp = dtype.fields.get("stamp") if dtype.fields else None
+    if stamp is None or stamp[0] != np.int64 or stamp[1] != 0:
         raise BadInput("a ring's record must begin with an int64 field named 'stamp'")
     if dtype.itemsize % 64:
         raise BadInput(f"a ring's record must fill whole 64-byte cache lines, got {dtype.itemsize} bytes; pad it")
     return dtype
+
+
+@kernel
+def _take_over(ring):
+    """Publish what a dead producer stamped and did not get round to publish. Returns the sequence of the next record.
+
+    It ends: a slot's stamp can equal the sequence only once a lap.
+    """
+    seq = load_acquire(ring.header, at.W_PUBLISHED)
+    while load_acquire(ring.words, (seq & ring.mask) * ring.width) == seq + 1:
+        seq += 1
+    store_release(ring.header, at.W_PUBLISHED, seq)
+    return seq
 
 
 class RingSegment:
@@ -112,16 +129,22 @@ class RingSegment:
     def __init__(self, segment: Segment, dtype: np.dtype, *, owner: bool) -> None:
         self.segment, self.dtype, self.owner = segment, dtype, owner
         self.name = segment.name
-        header = np.ndarray(at.HEADER_WORDS, np.int64, segment.buf)
+        header: np.ndarray = np.ndarray(at.HEADER_WORDS, np.int64, segment.buf)
         capacity = int(header[at.W_CAPACITY])
         width = dtype.itemsize // 8
         slots = np.ndarray(capacity, dtype, segment.buf, at.SLOTS_OFFSET).view(np.recarray)
-        words = np.ndarray(capacity * width, np.int64, segment.buf, at.SLOTS_OFFSET)
+        words: np.ndarray = np.ndarray(capacity * width, np.int64, segment.buf, at.SLOTS_OFFSET)
         self.ring = Ring(header, slots, words, capacity - 1, width)
 
     @classmethod
     def create(
-        cls, name: str, dtype: np.dtype, capacity: int, consumers: Sequence[tuple[str, Mode]], *, producer: str = "producer"
+        cls,
+        name: str,
+        dtype: np.dtype,
+        capacity: int,
+        consumers: Sequence[tuple[str, Mode]],
+        *,
+        producer: str = "producer",
     ) -> Self:
         """Make a ring and mark it ready.
 
@@ -134,16 +157,21 @@ class RingSegment:
         names = [n for n, _ in consumers]
         if len(names) > MAX_CONSUMERS or len(set(names)) < len(names):
             raise BadInput(f"a ring has at most {MAX_CONSUMERS} consumers with different names, got {names}")
+        unknown = [mode for _, mode in consumers if mode not in _MODES]
+        if unknown:
+            raise BadInput(f"a ring's consumer is {' or '.join(_MODES)}, got {unknown[0]!r}")
+        # Everything that can be refused is refused before there is a segment to leave behind.
+        packed = [_pack_name(n) for n in (producer, *names)]
         segment = Segment(name, create=True, size_bytes=at.segment_size(capacity, dtype.itemsize))
-        header = np.ndarray(at.HEADER_WORDS, np.int64, segment.buf)
+        header: np.ndarray = np.ndarray(at.HEADER_WORDS, np.int64, segment.buf)
         header[at.W_MAGIC], header[at.W_VERSION], header[at.W_LAYOUT] = at.MAGIC, at.VERSION, at.layout_hash(dtype)
         header[at.W_CAPACITY], header[at.W_SLOT_SIZE], header[at.W_CONSUMERS] = capacity, dtype.itemsize, len(names)
         header[at.W_OWNER_PID], header[at.W_OWNER_START] = os.getpid(), process_start(os.getpid())
-        header[at.W_NAME : at.W_NAME + 3] = _pack_name(producer)
-        for index, (consumer, mode) in enumerate(consumers):
+        header[at.W_NAME : at.W_NAME + 3] = packed[0]
+        for index, (_, mode) in enumerate(consumers):
             line = at.consumer_line(index)
             header[line + at.C_MODE] = _MODES[mode]
-            header[line + at.C_NAME : line + at.C_NAME + 3] = _pack_name(consumer)
+            header[line + at.C_NAME : line + at.C_NAME + 3] = packed[index + 1]
         header[at.W_READY] = 1
         return cls(segment, dtype, owner=True)
 
@@ -175,14 +203,10 @@ class RingSegment:
 
         A dead producer may have stamped records that it did not get round to publish; they are whole, and published here.
         """
-        header, slots = self.ring.header, self.ring.slots
-        seq = int(header[at.W_PUBLISHED])
-        while int(slots.stamp[seq & self.ring.mask]) == seq + 1:
-            seq += 1
-        header[at.W_PUBLISHED] = seq
+        seq = int(_take_over(self.ring))
         private = np.zeros(8, np.int64)
         private[P_NEXT] = seq
-        private[P_GATE] = min(self.gating_cursors().values(), default=seq)
+        private[P_GATE] = seq - self.capacity  # seems full, so that the first claim looks at the cursors
         return Producer(self.ring, private)
 
     def consumer(self, name: str, *, resync: Literal["oldest", "newest"] = "oldest") -> Consumer:
@@ -218,11 +242,13 @@ class RingSegment:
         return found
 
     def lag(self) -> dict[str, int]:
-        """Records published and not yet released, for each consumer."""
+        """Records published and not yet released, >= 0, for each consumer.
+
+        A reader that goes by stamps can be ahead of `published` for a moment; that is a lag of 0.
+        """
         header, published = self.ring.header, self.published()
-        return {
-            name: published - int(header[at.consumer_line(k) + at.C_RELEASED]) for k, name in enumerate(self.consumer_names())
-        }
+        released = [int(header[at.consumer_line(k) + at.C_RELEASED]) for k in range(int(header[at.W_CONSUMERS]))]
+        return {name: max(0, published - cursor) for name, cursor in zip(self.consumer_names(), released, strict=True)}
 
     def lost(self) -> dict[str, int]:
         """Records that each consumer lost, as it last said."""
@@ -251,7 +277,7 @@ class RingSegment:
 def _header_problem(segment: Segment, dtype: np.dtype) -> str | None:
     if segment.size < at.SLOTS_OFFSET:
         return f"{segment.size} bytes are too few for a ring"
-    header = np.ndarray(at.HEADER_WORDS, np.int64, segment.buf)
+    header: np.ndarray = np.ndarray(at.HEADER_WORDS, np.int64, segment.buf)
     if header[at.W_MAGIC] != at.MAGIC:
         return "not a ring (wrong magic word)"
     if header[at.W_VERSION] != at.VERSION:

@@ -28,7 +28,7 @@ def waiter(strategy: str) -> np.ndarray:
     return np.array([STRATEGIES[strategy], 0], np.int64)
 
 
-@kernel
+@kernel(inline=True)
 def reset(waiter):
     """Work was found."""
     waiter[1] = 0
