@@ -92,9 +92,15 @@ def closure_key(path: Path, root: Path = _ROOT) -> str:
 
 
 @overload
-def kernel(function: F) -> F: ...
+def kernel(function: F) -> F:
+    """`@kernel`."""
+
+
 @overload
-def kernel(*, inline: bool) -> Callable[[F], F]: ...
+def kernel(*, inline: bool) -> Callable[[F], F]:
+    """`@kernel(inline=True)`."""
+
+
 def kernel(function: F | None = None, *, inline: bool = False) -> F | Callable[[F], F]:
     """Compile for the hot path: nopython, GIL released, cached on disk, neither allocating nor counting references.
 
