@@ -6,7 +6,7 @@ Invariants:
 - Only what can still change is kept in memory: working orders, active signals, one account a strategy and symbol.
 
 Reports must not come before the orders that they speak of: a reader of both rings looks at reports first, then at orders.
-Which order a report means: an answer (ACCEPTED, PROVISIONAL, REJECTED) the oldest unanswered one of that strategy and id,
+Which order a report means: an answer (ACCEPTED, PROVISIONAL, REJECTED) an unanswered one of that strategy, id and time,
 anything else the one that is open; ids may repeat, since a broker refuses duplicates by a report like any other.
 """
 
@@ -38,17 +38,23 @@ from ringsim.store.errors import StoreConflict
 from ringsim.store.schema import EnumNames
 
 SIDE, TYPE, TIF, VERDICT = EnumNames(Side), EnumNames(OrderType), EnumNames(Tif), EnumNames(Verdict)
-REASON, STATUS, LIQUIDITY, TRADING = EnumNames(Reason), EnumNames(Status), EnumNames(Liquidity), EnumNames(Trading)
+REASON, LIQUIDITY, TRADING = EnumNames(Reason), EnumNames(Liquidity), EnumNames(Trading)
 ORDER_KIND, REPORT_KIND = EnumNames(OrderKind), EnumNames(ReportKind)
 
-PENDING, OPEN, PARTIAL, REJECTED = (s.name for s in (Status.PENDING, Status.OPEN, Status.PARTIAL, Status.REJECTED))
+PENDING, OPEN, PARTIAL, FILLED = Status.PENDING.name, Status.OPEN.name, Status.PARTIAL.name, Status.FILLED.name
+REJECTED = Status.REJECTED.name
 WORKING = (PENDING, OPEN, PARTIAL)
+_AFTER = {
+    int(ReportKind.PROVISIONAL): Status.PROVISIONAL.name,
+    int(ReportKind.REJECTED): REJECTED,
+    int(ReportKind.CANCELLED): Status.CANCELLED.name,
+}  # status after a report; after the others it depends on what has filled
 
 # Plain integers: an operation on an IntFlag costs more than the row.
 _ANSWERS = (int(ReportKind.ACCEPTED), int(ReportKind.PROVISIONAL), int(ReportKind.REJECTED))
 _OF_OPEN = (int(ReportKind.FILL), int(ReportKind.CANCELLED), int(ReportKind.REPLACED))
 _ACCEPTED, _PROVISIONAL, _FILL = int(ReportKind.ACCEPTED), int(ReportKind.PROVISIONAL), int(ReportKind.FILL)
-_REPLACED, _ACCOUNT = int(ReportKind.REPLACED), int(ReportKind.ACCOUNT)
+_REPLACED, _ACCOUNT, _REJECTED = int(ReportKind.REPLACED), int(ReportKind.ACCOUNT), int(ReportKind.REJECTED)
 _NEW, _REFUSED, _SIGNAL = int(OrderKind.NEW), int(OrderKind.REFUSED), int(OrderKind.SIGNAL)
 _SIGNAL_END, _SNAPSHOT, _MARKET = int(OrderKind.SIGNAL_END), int(OrderKind.SNAPSHOT), int(OrderType.MARKET)
 _REDUCES, _CLOSES = int(OrderFlag.REDUCES), int(OrderFlag.CLOSES)
@@ -211,6 +217,7 @@ class Changes(msgspec.Struct):
     metrics: list[MetricRow] = []
     snapshots: list[SnapshotRow] = []
     positions: dict[tuple[str, str], PositionRow] = {}
+    unmatched: int = 0  # ends of signals that never began, refusals of orders without a proper id: no row shows them
 
 
 class Numbered(dict[int, str]):
@@ -250,7 +257,6 @@ class Rows:
         self._accounts = {(p.strategy_id, p.symbol): p for p in positions}
         self._changes = Changes()
         self._stored_seq = self._next_seq = next_order_seq  # rows of the orders ring below _stored_seq are stored
-        self.unmatched_ends = 0  # ends of signals that never began: no row shows them
 
     def take(self) -> Changes:
         """What changed since the last call."""
@@ -277,7 +283,7 @@ class Rows:
             refused = kind == _REFUSED
             row = OrderRow(
                 seq=seq,
-                order_id=order_id or None,
+                order_id=order_id if order_id > 0 else None,
                 strategy_id=self._strategies[strategy],
                 symbol=self._symbols[symbol],
                 kind=ORDER_KIND[kind],
@@ -323,7 +329,7 @@ class Rows:
                 continue
             ended = self._active.pop(key, None)
             if ended is None:
-                self.unmatched_ends += 1
+                self._changes.unmatched += 1
                 continue
             ended.ended_ns, ended.hold_ns, ended.end_reason, ended.end_seq = when[-1], hold_ns, REASON[reason], seq
             if ended.seq < self._stored_seq:
@@ -351,24 +357,36 @@ class Rows:
         self._add_order_reports(first_seq, records, np.flatnonzero(of_orders))
         self._add_accounts(first_seq, records, np.flatnonzero(kinds == _ACCOUNT))
 
-    def _meant(self, seq: int, kind: int, strategy: int, order_id: int) -> tuple[OrderRow, list[OrderRow]]:
-        key = (self._strategies[strategy], order_id or None)
+    def _meant(self, seq: int, kind: int, strategy: int, order_id: int, created_ns: int) -> OrderRow | None:
+        """The order that a report is about; None for the refusal of a record that is none (without a proper id)."""
+        key = (self._strategies[strategy], order_id if order_id > 0 else None)
         rows = self._working.get(key, [])
-        wanted = [r for r in rows if (r.status == PENDING) == (kind in _ANSWERS)]
-        if not wanted and not (rows and kind not in _ANSWERS):
-            what = f"{REPORT_KIND[kind]} for order {order_id} of {key[0]}"
-            raise StoreConflict(f"reports record {seq} is a {what}, which is not on record as working")
-        return (wanted or rows)[0], rows
+        answer = kind in _ANSWERS
+        wanted = [r for r in rows if (r.status == PENDING) == answer]
+        if len(wanted) > 1:  # the same id twice on its way: an immediate refusal overtakes what is in flight
+            wanted = [r for r in wanted if r.created_ns == created_ns] or wanted
+        if not wanted and not answer:
+            wanted = rows  # cancelled on its way, never answered
+        if wanted:
+            return wanted[0]
+        if kind == _REJECTED:
+            return None
+        what = f"{REPORT_KIND[kind]} for order {order_id} of {key[0]}"
+        raise StoreConflict(f"reports record {seq} is a {what}, which is not on record as working")
 
     def _add_order_reports(self, first_seq: int, records: np.ndarray, at: np.ndarray) -> None:
-        fields = ("kind", "strategy", "order_id", "px_ticks", "qty_lots", "left_lots", "fee", "status", "reason",
+        fields = ("kind", "strategy", "order_id", "px_ticks", "qty_lots", "left_lots", "fee", "reason", "created_ns",
                   "received_ns", "acted_ns", "filled_ns", "deliver_ns")  # fmt: skip
-        fills = iter(self._trades(first_seq, records, at))
+        fills = self._trades(first_seq, records, at)
         for seq, values in zip((first_seq + at).tolist(), _each(records[at], fields), strict=True):
-            kind, strategy, order_id, px, qty, left, fee, status, reason, received, acted, filled, deliver = values
-            row, rows = self._meant(seq, kind, strategy, order_id)
-            row.status, row.reason, row.left_lots = STATUS[status], REASON[reason], left
-            row.reported_ns, row.report_seq = deliver, seq
+            kind, strategy, order_id, px, qty, left, fee, reason, created, received, acted, filled, deliver = values
+            row = self._meant(seq, kind, strategy, order_id, created)
+            if row is None:
+                self._changes.unmatched += 1
+                continue
+            if row.status == PENDING:
+                row.received_ns, row.acted_ns = received or None, acted or None
+                row.provisional = int(kind == _PROVISIONAL)
             if kind == _FILL:
                 row.filled_lots += qty
                 row.filled_value += px * qty
@@ -377,21 +395,27 @@ class Rows:
                 trade = next(fills)
                 trade.order_seq = row.seq
                 self._changes.trades.append(trade)
-            elif kind in _ANSWERS:
-                row.received_ns, row.acted_ns = received or None, acted or None
-                row.provisional = int(kind == _PROVISIONAL)
-                if kind == _ACCEPTED:
-                    row.qty_lots = qty
-                    if reason:  # the account's risk let less through than the strategy's
-                        row.verdict, row.verdict_reason, row.reason = _ADJUSTED, row.reason, _NONE
-            elif kind == _REPLACED:
-                row.price_ticks, row.qty_lots = px, qty
+            elif kind in (_ACCEPTED, _REPLACED):
+                row.qty_lots = qty
+                if kind == _REPLACED:
+                    row.price_ticks = px
+                if reason:  # the account's risk let less through than the strategy's
+                    row.verdict, row.verdict_reason, reason = _ADJUSTED, REASON[reason], 0
+            row.status = _AFTER.get(kind) or (
+                FILLED if kind == _FILL and not left else PARTIAL if row.filled_lots else OPEN
+            )
+            row.reason, row.left_lots, row.reported_ns, row.report_seq = REASON[reason], left, deliver, seq
             if row.status not in WORKING:
-                rows.remove(row)
-                if not rows:
-                    del self._working[(row.strategy_id, row.order_id)]
+                self._forget(row)
             if row.seq < self._stored_seq:
                 self._changes.changed_orders[row.seq] = row
+
+    def _forget(self, row: OrderRow) -> None:
+        key = (row.strategy_id, row.order_id)
+        rows = self._working[key]
+        rows[:] = [r for r in rows if r.seq != row.seq]
+        if not rows:
+            del self._working[key]
 
     def _trades(self, first_seq: int, records: np.ndarray, at: np.ndarray) -> Iterator[TradeRow]:
         at = at[records["kind"][at] == _FILL]

@@ -61,6 +61,8 @@ POINTS = ("open", "check", "begin", "read", "write", "commit", "committed", "che
 TRIES = 14
 PAUSE_S, PAUSE_MAX_S = 0.002, 0.064
 
+CHECKPOINT_PAGES = 4000  # 16 MB of log: pages written by many batches go into the file once
+
 RECORD_BYTES = ORDER.itemsize - 8  # without the stamp
 _RECORDS = "SELECT seq, record FROM ring_records WHERE ring = ? ORDER BY seq"
 _DTYPES = {"orders": ORDER, "reports": REPORT}
@@ -194,12 +196,14 @@ class Store:
     ) -> None:
         self.path, self._connection, self._wait, self._seam = path, connection, wait, seam
         self._execute = connection.execute
-        for pragma in (f"synchronous = {synchronous}", "busy_timeout = 0", "foreign_keys = OFF", "temp_store = MEMORY"):
+        for pragma in (f"synchronous = {synchronous}", "busy_timeout = 0", f"wal_autocheckpoint = {CHECKPOINT_PAGES}"):
             self._execute(f"PRAGMA {pragma}")
         self.facts = RunFacts("", "", "", (), ())
         self._cursors: dict[str, tuple[int, int]] = {}  # ring -> next sequence, checksum
         self._rows = Rows((), ())
         self._doubt = True  # what is in memory may not be what is stored: read it again before the next write
+        self._closed = False
+        self.unmatched = 0  # records that no row shows (rows.Changes): a strategy's mistake, worth a warning
 
     @classmethod
     def create(
@@ -343,11 +347,6 @@ class Store:
         """Sequence of the first record of `ring` ("orders", "reports") that is not stored."""
         return self._cursors[ring][0]
 
-    @property
-    def unmatched_ends(self) -> int:
-        """Ends of signals that never began, seen since the database was opened; worth a warning."""
-        return self._rows.unmatched_ends
-
     # writing
 
     def write_orders(self, first_seq: int, records: np.ndarray) -> None:
@@ -383,7 +382,8 @@ class Store:
                 first_seq, records = self._unstored(ring, first_seq, records)
                 if len(records):
                     cursors[ring] = self._append(ring, first_seq, records)
-            self._write_rows(self._rows.take())
+            changes = self._rows.take()
+            self._write_rows(changes)
             self._move_cursors(cursors)
             self._seam("commit")
             self._execute("COMMIT")
@@ -392,6 +392,7 @@ class Store:
             self._abandon()
             raise
         self._cursors, self._doubt = cursors, False
+        self.unmatched += changes.unmatched
 
     def _abandon(self) -> None:
         """Leave the transaction, whatever state it is in, and with it every lock."""
@@ -479,10 +480,18 @@ class Store:
         _patiently(attempt, self._wait, self.path, "checkpoint")
 
     def close(self) -> None:
-        """Checkpoint and close; afterwards the database is one file, unless somebody reads it. Idempotent."""
+        """Checkpoint and close; afterwards the database is one file, unless somebody reads it. Idempotent.
+
+        Closed it is in any case; an error says only that the log stayed beside the file, which the next opening folds in.
+        """
+        if self._closed:
+            return
+        self._closed = True
         self._abandon()
         try:
             self._seam("close")
+        except sqlite3.Error as error:
+            raise typed(error, self.path, "closing") from None
         finally:
             self._connection.close()
 

@@ -10,7 +10,6 @@ from ringsim.records import (
     ReportFlag,
     ReportKind,
     Side,
-    Status,
     Tif,
     Trading,
     Verdict,
@@ -18,7 +17,6 @@ from ringsim.records import (
 
 ANSWERS = {ReportKind.ACCEPTED, ReportKind.PROVISIONAL, ReportKind.REJECTED}
 ABOUT_AN_OPEN_ORDER = {ReportKind.FILL, ReportKind.CANCELLED, ReportKind.REPLACED}
-DONE = {Status.FILLED, Status.CANCELLED, Status.REJECTED, Status.PROVISIONAL}
 
 
 def name(enum, number):
@@ -45,6 +43,18 @@ def tables(orders, reports, strategies, symbols):
     }
 
 
+def status_after(report, filled):
+    if report["kind"] == ReportKind.FILL:
+        return "PARTIAL" if report["left_lots"] else "FILLED"
+    if report["kind"] in (ReportKind.ACCEPTED, ReportKind.REPLACED):
+        return "PARTIAL" if filled else "OPEN"
+    return ReportKind(report["kind"]).name
+
+
+def is_done(report):
+    return status_after(report, 0) in ("FILLED", "CANCELLED", "REJECTED", "PROVISIONAL")
+
+
 def reports_by_order(orders, reports):
     """[(seq of the order, the order, [(seq, report), ...]), ...] of every NEW and REFUSED record."""
     kept = [(seq, fields(o), []) for seq, o in enumerate(orders) if o["kind"] in (OrderKind.NEW, OrderKind.REFUSED)]
@@ -55,12 +65,13 @@ def reports_by_order(orders, reports):
             for _, order, about in kept
             if order["kind"] == OrderKind.NEW
             and (order["strategy"], order["order_id"]) == (report["strategy"], report["order_id"])
-            and not (about and about[-1][1]["status"] in DONE)
+            and not (about and is_done(about[-1][1]))
         ]
         unanswered = [about for _, about in mine if not about]
         answered = [about for _, about in mine if about]
         if report["kind"] in ANSWERS and report["order_kind"] == OrderKind.NEW:
-            unanswered[0].append((seq, report))
+            same_time = [about for order, about in mine if not about and order["created_ns"] == report["created_ns"]]
+            (same_time or unanswered)[0].append((seq, report))
         elif report["kind"] in ABOUT_AN_OPEN_ORDER:
             (answered or unanswered)[0].append((seq, report))
     return kept
@@ -71,13 +82,13 @@ def order_rows(orders, reports, strategies, symbols):
     for seq, order, about in reports_by_order(orders, reports):
         refused = order["kind"] == OrderKind.REFUSED
         fills = [r for _, r in about if r["kind"] == ReportKind.FILL]
-        answer = next((r for _, r in about if r["kind"] in ANSWERS), None)
-        accepted = answer if answer and answer["kind"] == ReportKind.ACCEPTED else None
+        answer = about[0][1] if about else None
         replaced = [r for _, r in about if r["kind"] == ReportKind.REPLACED]
-        cut = accepted is not None and accepted["reason"] != 0
+        sized = [r for _, r in about if r["kind"] in (ReportKind.ACCEPTED, ReportKind.REPLACED)]
+        cut = [r for r in sized if r["reason"]]
         last_seq, last = about[-1] if about else (None, None)
         reason = order["reason"] if refused else 0
-        if last and not (cut and last is accepted):
+        if last and last not in sized:
             reason = last["reason"]
         price = replaced[-1]["px_ticks"] if replaced else order["px_ticks"]
         if order["type"] == OrderType.MARKET and not replaced:
@@ -93,16 +104,16 @@ def order_rows(orders, reports, strategies, symbols):
                 "type": name(OrderType, order["type"]),
                 "tif": name(Tif, order["tif"]),
                 "price_ticks": price,
-                "qty_lots": (replaced[-1:] + [accepted or order])[0]["qty_lots"],
+                "qty_lots": ([order] + sized)[-1]["qty_lots"],
                 "asked_lots": order["asked_lots"],
                 "filled_lots": sum(f["qty_lots"] for f in fills),
                 "left_lots": last["left_lots"] if last else order["qty_lots"],
                 "filled_value": sum(f["px_ticks"] * f["qty_lots"] for f in fills),
                 "fees": sum(f["fee"] for f in fills),
-                "status": name(Status, last["status"]) if last else "REJECTED" if refused else "PENDING",
+                "status": status_after(last, fills) if last else "REJECTED" if refused else "PENDING",
                 "reason": name(Reason, reason),
                 "verdict": "ADJUSTED" if cut else name(Verdict, order["verdict"]),
-                "verdict_reason": name(Reason, accepted["reason"] if cut else order["reason"]),
+                "verdict_reason": name(Reason, cut[-1]["reason"] if cut else order["reason"]),
                 "provisional": 1 if answer and answer["kind"] == ReportKind.PROVISIONAL else 0,
                 "reduces": order["flag_bits"] % 2,
                 "closes": order["flag_bits"] // 2 % 2,
@@ -126,9 +137,16 @@ def trade_rows(orders, reports, strategies, symbols):
         for seq, report in about:
             if report["kind"] == ReportKind.FILL:
                 row = {"trade_id": seq, "order_seq": order_seq, "order_id": report["order_id"]}
-                row |= {"strategy_id": named(strategies, report["strategy"]), "symbol": named(symbols, report["symbol"])}
+                row |= {
+                    "strategy_id": named(strategies, report["strategy"]),
+                    "symbol": named(symbols, report["symbol"]),
+                }
                 row |= {"side": name(Side, report["side"]), "liquidity": name(Liquidity, report["liquidity"])}
-                row |= {"price_ticks": report["px_ticks"], "exch_ns": report["filled_ns"], "recv_ns": report["deliver_ns"]}
+                row |= {
+                    "price_ticks": report["px_ticks"],
+                    "exch_ns": report["filled_ns"],
+                    "recv_ns": report["deliver_ns"],
+                }
                 same = ("qty_lots", "left_lots", "fee", "trigger_seq", "trigger_ns", "order_trigger_ns", "created_ns",
                         "received_ns", "acted_ns")  # fmt: skip
                 rows.append(row | {field: report[field] for field in same})
@@ -160,7 +178,11 @@ def snapshot_rows(orders, strategies, symbols):
     for seq, record in enumerate(orders.view(FEATURES)):
         if record["kind"] == OrderKind.SNAPSHOT:
             row = {f: v for f, v in fields(record).items() if f not in ("stamp", "kind", "created_ns", "strategy")}
-            row |= {"seq": seq, "strategy_id": named(strategies, record["strategy"]), "time_ns": int(record["created_ns"])}
+            row |= {
+                "seq": seq,
+                "strategy_id": named(strategies, record["strategy"]),
+                "time_ns": int(record["created_ns"]),
+            }
             row |= {"symbol": named(symbols, record["symbol"])}
             rows.append({f: None if isinstance(v, float) and v != v else v for f, v in row.items()})
     return rows
@@ -198,7 +220,9 @@ def metric_rows(reports, strategies, symbols):
     rows = []
     for account, flags in account_rows(reports, strategies, symbols):
         if flags & (ReportFlag.PERIODIC | ReportFlag.FINAL):
-            figures = {n: (account[n], "money") for n in ("equity", "cash", "realized", "unrealized", "fees", "drawdown")}
+            figures = {
+                n: (account[n], "money") for n in ("equity", "cash", "realized", "unrealized", "fees", "drawdown")
+            }
             figures["position"] = (account["position_lots"], "lots")
             figures |= {n: (account[n], "count") for n in ("open_orders", "fills")}
             for figure in sorted(figures):

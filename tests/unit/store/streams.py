@@ -85,7 +85,17 @@ class _Maker:
         record["kind"], record["status"], record["left_lots"] = kind, status, left
         record["trigger_seq"], record["trigger_ns"], record["deliver_ns"] = number % 9973, self.now - 70, self.now
         if order is not None:
-            for field in ("order_id", "created_ns", "px_ticks", "qty_lots", "symbol", "strategy", "side", "type", "tif"):
+            for field in (
+                "order_id",
+                "created_ns",
+                "px_ticks",
+                "qty_lots",
+                "symbol",
+                "strategy",
+                "side",
+                "type",
+                "tif",
+            ):
                 record[field] = order[field]
             record["order_trigger_ns"], record["order_kind"] = order["trigger_ns"], order["kind"]
             record["received_ns"], record["acted_ns"] = self.now - 60, self.now - 50
@@ -97,7 +107,9 @@ class _Maker:
         strategy = int(record["strategy"])
         if not again and kind == OrderKind.NEW:
             self.last_id[strategy] += 1
-        record["order_id"] = self.last_id[strategy] if kind == OrderKind.NEW else number % 2 * (self.last_id[strategy] + 1000)
+        record["order_id"] = (
+            self.last_id[strategy] if kind == OrderKind.NEW else number % 2 * (self.last_id[strategy] + 1000)
+        )
         record["type"] = OrderType.MARKET if b == 3 else OrderType.LIMIT
         record["px_ticks"] = 0 if b == 3 else 1 + number % 6_000_000
         record["asked_lots"], record["qty_lots"] = number % 50_000 + 3, number % 50_000 + 2
@@ -112,7 +124,7 @@ class _Maker:
     def answer(self, kind: int, status: int, reason: int, a: int, number: int, share: int = 1) -> None:
         if not self.pending:
             return
-        order = self.pending.pop(0)
+        order = self.pending.pop(0 if number % 7 else -1)  # an immediate refusal may overtake what is in flight
         taken = any((o["strategy"], o["order_id"]) == (order["strategy"], order["order_id"]) for o, *_ in self.open)
         if taken:
             kind, status, reason, share = ReportKind.REJECTED, Status.REJECTED, Reason.DUPLICATE_ID, 1
@@ -120,7 +132,7 @@ class _Maker:
         record = self.report(kind, order, status, left, number)
         record["reason"], record["flag_bits"], record["qty_lots"] = reason, ReportFlag.RETURNS_CREDIT, left
         if number % 5 == 0 and kind != ReportKind.ACCEPTED:
-            record["acted_ns"] = 0  # refused before the exchange saw it
+            record["acted_ns"], record["status"] = 0, 0  # refused before the exchange saw it
         if kind == ReportKind.ACCEPTED:
             self.open.append([order, left, Status.OPEN])
 
@@ -157,7 +169,7 @@ class _Maker:
         entry[1] = 1 + number % 777
         record = self.report(ReportKind.REPLACED, entry[0], entry[2], entry[1], number)
         record["px_ticks"], record["qty_lots"] = 1 + number % 5_000_000, entry[1] + 3
-        record["order_kind"] = OrderKind.REPLACE
+        record["order_kind"], record["reason"] = OrderKind.REPLACE, Reason.POSITION if number % 3 == 0 else 0
 
     def account(self, a: int, b: int, number: int, flags: int) -> None:
         self.now += 1 + number % 1_000_003
@@ -201,14 +213,18 @@ class _Maker:
         elif action == "refuse":
             self.new(a, b, number, kind=OrderKind.REFUSED)
         elif action == "cancel":
-            self.order((OrderKind.CANCEL, OrderKind.CANCEL_ALL, OrderKind.REPLACE)[b % 3], a, b, number)["target_id"] = a
+            self.order((OrderKind.CANCEL, OrderKind.CANCEL_ALL, OrderKind.REPLACE)[b % 3], a, b, number)[
+                "target_id"
+            ] = a
         elif action == "unreadable":
             self.report(ReportKind.REJECTED, self.order(99, a, b, number), Status.REJECTED, 0, number)
         elif action == "noted" and self.orders:
             self.report(ReportKind.NOTED, self.orders[-1], 0, 0, number)
         elif action in ("accept", "adjust"):
             cut = action == "adjust"
-            self.answer(ReportKind.ACCEPTED, Status.OPEN, Reason.NOTIONAL if cut else 0, a, number, share=2 if cut else 1)
+            self.answer(
+                ReportKind.ACCEPTED, Status.OPEN, Reason.NOTIONAL if cut else 0, a, number, share=2 if cut else 1
+            )
         elif action == "reject":
             self.answer(ReportKind.REJECTED, Status.REJECTED, Reason.WOULD_TAKE, a, number)
         elif action == "provisional":
