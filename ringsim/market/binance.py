@@ -163,9 +163,9 @@ def _skip(t, i, stop):
             i = _string_end(t, i + 1)
             if i < 0:
                 return -1
-        elif c == _OPEN_OBJECT or c == _OPEN_LIST:
+        elif c == _OPEN_OBJECT or c == _OPEN_LIST:  # noqa: SIM109 - `in` builds a tuple
             depth += 1
-        elif c == _CLOSE_OBJECT or c == _CLOSE_LIST:
+        elif c == _CLOSE_OBJECT or c == _CLOSE_LIST:  # noqa: SIM109
             if depth == 0:
                 return i
             depth -= 1
@@ -185,7 +185,7 @@ def _same(t, i, n, word):
     """Whether the n bytes at i spell `word`."""
     if n != word.size:
         return False
-    for k in range(n):
+    for k in range(n):  # noqa: SIM110 - a generator would not compile
         if byte(t, i + k) != word[k]:
             return False
     return True
@@ -259,7 +259,7 @@ def _decimal(t, i, digits, units, most):
     whole, value, _ = digits8(t, i, 8)
     n, part, clean = digits8(t, i + whole + 1, min(digits, 8))
     end = i + whole + 1 + n
-    if 0 < whole < 8 and 0 < n and digits <= 8 and byte(t, i + whole) == _POINT and byte(t, end) == _QUOTE:
+    if 0 < whole < 8 and n > 0 and digits <= 8 and byte(t, i + whole) == _POINT and byte(t, end) == _QUOTE:
         value = value * _POWERS[digits] + part * _POWERS[max(digits - n, 0)]
         fine = 1 - clean
     else:
@@ -504,7 +504,7 @@ def parse_message(text, start, stop, grid, m):
         return _SYNTAX
     i += 1
     level, wrapped, opened = 1, False, True
-    seen, wrong = np.int64(0), _OK
+    seen, wrong = np.int64(0), np.int64(_OK)
     while level > 0:
         i = _blank(t, i, stop)
         if byte(t, i) == _CLOSE_OBJECT:

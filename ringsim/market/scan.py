@@ -111,14 +111,14 @@ def _digits8(typingctx, t, i, most):
 
 @overload(scan)
 def _(text):
-    return lambda text: _scan(text)
+    return lambda text: _scan(text)  # type: ignore[call-arg]
 
 
 @overload(byte)
 def _(t, i):
-    return lambda t, i: _byte(t, i)
+    return lambda t, i: _byte(t, i)  # type: ignore[call-arg]
 
 
 @overload(digits8)
 def _(t, i, most):
-    return lambda t, i, most: _digits8(t, i, most)
+    return lambda t, i, most: _digits8(t, i, most)  # type: ignore[call-arg]
