@@ -14,23 +14,25 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from ringsim.broker.exchange import BROKER_STATE
+from procs.states import STATE_DTYPES
+from ringsim.broker.params import BrokerParams
 from ringsim.config import Capacities
 from ringsim.control import CONTROL_WORDS, P_OWNER_PID, P_OWNER_START, control_words
 from ringsim.errors import BadInput
 from ringsim.fold.commit import GOOD, Copies, copies_size, open_copies
 from ringsim.fold.journal import Journal, journal_size, open_journal
 from ringsim.limits import CANCEL_ALL_CREDITS, CREDITS, EXECUTION_OUT, STRATEGY_OUT
-from ringsim.market.feed import FEED_STATE
 from ringsim.records import ACCOUNT, FEATURES, MARKET_EVENT, ORDER, REPORT
 from ringsim.ring import RingSegment
 from ringsim.ring.ring import process_start
 from ringsim.shm import Segment, segment_name
-from ringsim.strategy.fold import STRATEGY_STATE
+from ringsim.strategy.fold import StrategyParams
 from ringsim.telemetry.histogram import HISTOGRAM
 
-STATE_DTYPES = {"ingest": FEED_STATE, "strategy": STRATEGY_STATE, "execution": BROKER_STATE}
 RECORD_DTYPES = {"market": MARKET_EVENT, "orders": ORDER, "reports": REPORT}
+
+# Whose inputs are journalled, and as what their peer's records are read. (Ingest's inputs are numbers of messages.)
+JOURNALS = (("ingest", ORDER, FEATURES), ("strategy", REPORT, ACCOUNT), ("execution", ORDER, FEATURES))
 
 # Hops measured, each histogram with one writing stage. Times from the arrival of the bytes unless said otherwise.
 HOPS = (
@@ -52,16 +54,19 @@ class Plan(msgspec.Struct, frozen=True):
     run_id: str
     folder: str
     simulated: bool
-    speed: float  # 0: as fast as it goes
+    speed: tuple[int, int]  # of the feed, a fraction; (0, 1): as fast as it goes
     lossy_market: bool
     capacities: Capacities
-    capture: list[str]  # source files, in order
-    duration_ns: int  # of event time; 0: all
-    waits: dict[str, str]  # wait strategy of each stage
-    cores: dict[str, list[int]]  # cores of each stage; empty: any
+    capture_folder: str
+    messages: int  # of the capture that belong to the run
+    base_latency_ns: int
+    strategy: StrategyParams
+    broker: BrokerParams
     database: str
     batch_size: int
-    warmup_ticks: int = 256
+    warmup_ticks: int
+    waits: dict[str, str]  # wait strategy of each stage
+    cores: dict[str, list[int]]  # cores of each stage; empty: any
 
     def save(self) -> Path:
         path = Path(self.folder) / "plan.json"
@@ -123,7 +128,7 @@ class Segments:
         for stage, dtype in STATE_DTYPES.items():
             self.copies[stage] = open_copies(self._segment(f"state.{stage}", copies_size(dtype), create), dtype)
         self.journals: dict[str, Journal] = {}
-        for stage, peer, alternate in (("strategy", REPORT, ACCOUNT), ("execution", ORDER, FEATURES)):
+        for stage, peer, alternate in JOURNALS:
             memory = self._segment(f"journal.{stage}", journal_size(plan.capacities.journal), create)
             self.journals[stage] = open_journal(memory, plan.capacities.journal, peer, alternate)
         memory = self._segment("telemetry", len(HOPS) * HISTOGRAM.itemsize, create)

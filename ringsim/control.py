@@ -106,6 +106,7 @@ MARKET_CELL = (
 )
 ACCOUNT_CELL = ("time_ns", "position_lots", "cash", "realized", "unrealized", "fees", "equity", "mark_ticks",
                 "open_orders", "fills", "submitted", "accepted", "provisional", "adjusted", "trading")  # fmt: skip
+FEED_CELL = ("message", "messages", "gaps", "stale", "resyncs")
 
 
 def block(stage: int) -> int:

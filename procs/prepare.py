@@ -1,0 +1,134 @@
+"""From a configuration to a run that can start: its capture, its instrument, its folder, its plan.
+
+Everything that a user can have wrong is found here, before a process or a segment exists.
+"""
+
+import os
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from procs.topology import Plan, check_capacities
+from ringsim.config import Effective, capacities, in_run_folder, instruments
+from ringsim.errors import BadInput
+from ringsim.market.capture import Capture, prepare
+from ringsim.market.instruments import COINM
+from ringsim.market.source import open_source
+from ringsim.units import Instrument
+from ringsim.wiring import broker_params, strategy_params
+
+_HOT = ("ingest", "strategy", "execution")
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A run that can start."""
+
+    run_id: str
+    folder: Path
+    plan: Plan
+    capture: Capture
+    instrument: Instrument
+    notes: list[str]
+
+
+def messages_within(capture: Capture, duration_s: object) -> int:
+    """How many messages of a capture arrive within its first `duration_s` seconds (None: all)."""
+    if duration_s is None:
+        return len(capture.index)
+    end = capture.meta.first_recv_ns + int(Fraction(str(duration_s)) * 1_000_000_000)
+    return int(np.searchsorted(capture.index.recv_ns, end, side="right"))
+
+
+def check_instrument(effective: Effective, capture: Capture) -> Instrument:
+    """The capture's instrument. BadInput if it cannot be traded here, or is not what the configuration asks for."""
+    meta, wanted = capture.meta, effective.config.strategy.symbols
+    if meta.market == COINM:
+        raise BadInput(f"{meta.symbol} is a coin-margined, inverse contract: it can be checked (ringsim feed check), not traded")
+    if meta.symbol not in wanted:
+        asked = effective.origin("strategy.symbols")
+        if asked == "default":
+            return meta.instrument  # nobody asked for another symbol
+        raise BadInput(f"the capture has {meta.symbol}; strategy.symbols ({asked}) asks for {', '.join(wanted)}")
+    return meta.instrument
+
+
+def placement(effective: Effective) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """How each stage waits and on which cores it runs.
+
+    With enough cores each hot stage has its own and spins. On two, ingest and execution share one and yield to each other,
+    the strategy has the other; persistence runs at low priority where there is room.
+    """
+    pipeline, here = effective.config.pipeline, sorted(os.sched_getaffinity(0))
+    waits = dict.fromkeys(_HOT, "busy" if len(here) > len(_HOT) else "yield") | {"persistence": "backoff"}
+    cores: dict[str, list[int]] = {}
+    if pipeline.placement == "auto" and len(here) >= 2:
+        if len(here) > len(_HOT):
+            cores = {stage: [here[k + 1]] for k, stage in enumerate(_HOT)}
+        else:
+            cores = {"ingest": [here[0]], "execution": [here[0]], "strategy": [here[1]]}
+    for stage in (*_HOT, "persistence"):
+        wait, core = getattr(pipeline.wait, stage), getattr(pipeline.cores, stage)
+        if wait != "auto":
+            waits[stage] = wait
+        if core is not None:
+            cores[stage] = [core]
+    spinning = [stage for stage in waits if waits[stage] == "busy"]
+    if len(spinning) > len(here):
+        raise BadInput(f"{len(spinning)} stages wait busily ({', '.join(spinning)}) on {len(here)} cores: let some yield")
+    return waits, cores
+
+
+def make_folder(out: str | None, run_id: str) -> Path:
+    """The run's folder, made and writable; BadInput otherwise, also if another run's is there."""
+    folder = Path(out).expanduser() if out else Path("runs") / run_id
+    folder = folder.absolute()
+    if (folder / "plan.json").exists() or (folder / "manifest.json").exists():
+        raise BadInput(f"{folder} holds another run; choose an empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BadInput(f"cannot write to {folder}: {os.strerror(error.errno or 0)}") from None
+    return folder
+
+
+def prepare_run(effective: Effective, run_id: str) -> Prepared:
+    """All of it. Raises BadInput, one line, for whatever cannot be used."""
+    config = effective.config
+    simulated = config.run.clock == "simulated"
+    capture = prepare(open_source(config.run.source), instruments(config))
+    instrument = check_instrument(effective, capture)
+    sizes = capacities(config)
+    check_capacities(sizes)
+    # Event time is UTC already; CLOCK_MONOTONIC needs to be told what day it is.
+    offset_ns = 0 if simulated else time.time_ns() - time.monotonic_ns()
+    strategy = strategy_params(config, instrument, utc_offset_ns=offset_ns)
+    broker = broker_params(config, instrument, utc_offset_ns=offset_ns)
+    waits, cores = placement(effective)
+    speed = (0, 1) if config.run.speed == "max" else Fraction(str(config.run.speed)).as_integer_ratio()
+    folder = make_folder(config.run.out, run_id)
+    plan = Plan(
+        run_id=run_id,
+        folder=str(folder),
+        simulated=simulated,
+        speed=speed,
+        lossy_market=not simulated and not config.pipeline.lossless_market,
+        capacities=sizes,
+        capture_folder=str(capture.folder),
+        messages=messages_within(capture, config.run.duration_s),
+        base_latency_ns=config.feed.base_latency_ns,
+        strategy=strategy,
+        broker=broker,
+        database=str(in_run_folder(config.strategy.persistence.database_path, folder)),
+        batch_size=config.strategy.persistence.batch_size,
+        warmup_ticks=config.pipeline.warmup_ticks,
+        waits=waits,
+        cores=cores,
+    )
+    notes = [f"{note.path}: {note.text}" for note in effective.notes] + list(capture.meta.notes)
+    return Prepared(run_id, folder, plan, capture, instrument, notes)

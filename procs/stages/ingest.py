@@ -1,0 +1,336 @@
+"""The feed's process: recorded messages in, market events out. It is the run's only sequencer.
+
+    input: the next message when its time has come | an operator's command | a reader's wish for a snapshot | the end
+           -> journal (kind, number, now) -> feed fold -> market ring, a message never begun without the one before it done
+
+Realtime clock: a message arrives at start + (its receive time - the first one's) / speed; that intended moment is its
+`recv_ns`, whenever the process got round to it: how late it was is measured beside ("late"). Simulated clock: event times
+stay what they are, and what an operator says becomes a CONTROL record in the market ring, at a message boundary.
+
+Invariant: what is published follows from the journal alone, so a replacement publishes the same bytes.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from procs.stages.base import RedoMismatch
+from procs.topology import HOPS, Segments
+from ringsim import control as c
+from ringsim.atomics import load_acquire, now_ns
+from ringsim.book import LOADING, VALID, book_best, book_next, book_qty
+from ringsim.control import CELL_FEED, CELL_MARKET, FEED_CELL, MARKET_CELL, Stage, block
+from ringsim.fold.commit import EVERY_NS, commit, resume
+from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
+from ringsim.fold.journal import E_NOW, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
+from ringsim.kernel import kernel
+from ringsim.market.binance import make_scratch
+from ringsim.market.capture import open_capture
+from ringsim.market.events import Events, make_events
+from ringsim.market.feed import feed_control, feed_end, feed_snapshot, feed_step
+from ringsim.records import MARKET_WORDS, Trading
+from ringsim.ring import batch_max, publish, put, room
+from ringsim.ring.ring import P_NEXT, Producer
+from ringsim.ring.wait import idle, reset, waiter
+from ringsim.telemetry.cell import write_cell
+from ringsim.telemetry.histogram import observe
+
+# Kinds of journal entries.
+MESSAGE, COMMAND, SNAPSHOT, END = range(4)
+
+# Setup words.
+G_SIMULATED = 0
+G_FIRST_NS = 1  # receive time of the first message
+G_SPEED_NUM, G_SPEED_DEN = 2, 3  # speed as a fraction; 0: as fast as it goes
+G_WORDS = 8
+
+
+class Ingest(NamedTuple):
+    """What the kernels need beside the state.
+
+    text, index: the messages of the run. sent: int64[4], private: events of the message sent so far, why there is nothing
+    to do, journal position up to which entries may be overwritten.
+    """
+
+    text: np.ndarray
+    index: np.ndarray
+    scratch: np.ndarray
+    events: Events
+    market: Producer
+    journal: Journal
+    setup: np.ndarray
+    control: np.ndarray
+    sent: np.ndarray
+
+
+_SENT, _REASON, _COMMITTED = 0, 1, 2
+_PUBLISH, _LATE = HOPS.index("publish"), HOPS.index("late")
+_MY_BLOCK = block(Stage.INGEST)
+_WANTED = block(Stage.STRATEGY) + c.S_SNAPSHOT_WANTED
+_STOPPING = int(c.RunState.STOPPING)
+
+
+@kernel
+def _due_ns(g, message):
+    """When a message arrives, realtime; 0 under the simulated clock and at full speed: now."""
+    if g.setup[G_SIMULATED] == 1 or g.setup[G_SPEED_NUM] == 0:
+        return 0
+    offset = g.index[message].recv_ns - g.setup[G_FIRST_NS]
+    return g.control[c.P_START_NS] + offset * g.setup[G_SPEED_DEN] // g.setup[G_SPEED_NUM]
+
+
+@kernel
+def _choose(s, g, now):
+    """Journal the next input, if there is one; returns its kind or -1."""
+    position = s.journal
+    if position - g.sent[_COMMITTED] > g.journal.mask:
+        g.sent[_REASON] = NO_JOURNAL
+        return -1
+    start = journal_slot(g.journal, position) + RECORD
+    kind, seq, time = -1, 0, now
+    if s.ended == 1:
+        kind = -1
+    elif s.feed.book.valid == LOADING:
+        kind, seq, time = MESSAGE, s.feed.next, s.recv_ns  # a snapshot and the diffs that waited for it are one message
+    elif s.snapshot_part > 0:
+        kind, seq = SNAPSHOT, s.snapshots
+    elif load_acquire(g.control, c.P_COMMAND_SEQ) > s.commands:
+        kind, seq = COMMAND, s.commands
+        g.journal.words[start] = g.control[c.P_COMMAND_CODE]
+        g.journal.words[start + 1] = g.control[c.P_COMMAND_VALUE]
+    elif g.control[_WANTED] > s.snapshots and s.feed.book.valid == VALID:
+        kind, seq = SNAPSHOT, s.snapshots
+    elif s.feed.next >= g.index.size or g.control[c.P_RUN] == _STOPPING:
+        kind, seq = END, s.feed.next
+    else:
+        due = _due_ns(g, s.feed.next)
+        if due <= now:
+            kind, seq = MESSAGE, s.feed.next
+            time = due if due > 0 else now
+    if kind >= 0:
+        journal_commit(g.journal, position, kind, seq, time)
+    else:
+        g.sent[_REASON] = NO_INPUT
+    return kind
+
+
+@kernel
+def _fold(s, g):
+    """Fold the journal's next entry; its events are then in the outbox, their times those of this run's clock."""
+    base = journal_slot(g.journal, s.journal)
+    kind, time = g.journal.words[base + E_STREAM], g.journal.words[base + E_NOW]
+    s.journal += 1
+    if kind == MESSAGE:
+        s.event_ns = g.index[min(s.feed.next, g.index.size - 1)].recv_ns
+        feed_step(s.feed, g.text, g.index, g.scratch, g.events)
+    elif kind == COMMAND:
+        feed_control(s.feed, g.events, g.journal.words[base + RECORD], g.journal.words[base + RECORD + 1])
+        s.commands += 1
+    elif kind == SNAPSHOT:
+        s.snapshot_part = feed_snapshot(s.feed, g.events, s.snapshot_part)
+        if s.snapshot_part == 0:
+            s.snapshots += 1
+    else:
+        feed_end(s.feed, g.events)
+        s.ended = 1
+    if g.setup[G_SIMULATED] == 0:
+        for i in range(g.events.count[0]):
+            event = g.events.records[i]
+            lag = max(1, event.recv_ns - event.exch_ns)
+            s.recv_ns = max(s.recv_ns, time)
+            s.exch_ns = max(s.exch_ns, s.recv_ns - lag)
+            event.recv_ns, event.exch_ns = s.recv_ns, min(s.exch_ns, s.recv_ns - 1)
+
+
+@kernel
+def _send(s, g):
+    """Publish what there is room for of the message under way. Returns whether all of it is out."""
+    total = g.events.count[0]
+    while g.sent[_SENT] < total:
+        n = min(total - g.sent[_SENT], batch_max(g.market))
+        free = g.market.ring.mask + 1 - (g.market.at[P_NEXT] - g.market.at[1])
+        if free < n:
+            free = room(g.market)
+            n = min(n, free)
+            if n == 0:
+                g.sent[_REASON] = NO_ROOM
+                return False
+        for i in range(g.sent[_SENT], g.sent[_SENT] + n):
+            put(g.market, s.out, g.events.words, i * MARKET_WORDS)
+            s.out += 1
+        publish(g.market, n)
+        g.sent[_SENT] += n
+    g.sent[_SENT] = 0
+    g.events.count[0] = 0
+    return True
+
+
+@kernel
+def _show_market(s, g, cell):
+    """The top of the book for screens."""
+    b = s.feed.book
+    bid, ask = book_best(b, 1), book_best(b, 2)
+    cell[0] = s.event_ns
+    cell[1], cell[2] = bid, book_qty(b, 1, bid) if bid > 0 else 0
+    cell[3], cell[4] = ask, book_qty(b, 2, ask) if ask > 0 else 0
+    bids, asks, px, qx = 0, 0, bid, ask
+    for _ in range(5):
+        if px > 0:
+            bids += book_qty(b, 1, px)
+            px = book_next(b, 1, px)
+        if qx > 0:
+            asks += book_qty(b, 2, qx)
+            qx = book_next(b, 2, qx)
+    cell[5] = (bids - asks) * 1_000_000 // (bids + asks) if bids + asks > 0 else 0
+    cell[6] = 20_000_000 * (ask - bid) // (ask + bid) if bid > 0 and ask > 0 else 0
+    cell[7], cell[8] = s.out, b.valid == VALID
+    write_cell(g.control, CELL_MARKET, cell)
+
+
+@kernel
+def _show_feed(s, g, cell):
+    """The feed's counts for screens."""
+    counts = s.feed.counts
+    cell[0], cell[1] = s.feed.next, g.index.size
+    cell[2], cell[3], cell[4] = counts.gaps, counts.stale, counts.resyncs
+    write_cell(g.control, CELL_FEED, cell)
+
+
+@kernel
+def ingest_slice(states, g, hops, cell, feed_cell, waiter, until_ns, inputs):
+    """Take, fold and publish inputs until `inputs` are done, the time is over, or the ring is full. Returns how many."""
+    s = states[0]
+    done = 0
+    simulated = g.setup[G_SIMULATED] == 1
+    while done < inputs:
+        if g.events.count[0] > 0:
+            if not _send(s, g):
+                if now_ns() >= until_ns:
+                    break
+                idle(waiter)
+                continue
+            if not simulated:
+                observe(hops[_PUBLISH], now_ns() - s.recv_ns)
+            done += 1
+        now = now_ns()
+        if now >= until_ns:
+            break
+        kind = _choose(s, g, now)
+        if kind < 0:
+            if g.sent[_REASON] == NO_JOURNAL or s.ended == 1:
+                break
+            idle(waiter)
+            continue
+        reset(waiter)
+        g.sent[_REASON] = WORKING
+        if kind == MESSAGE and not simulated:
+            observe(hops[_LATE], now - g.journal.words[journal_slot(g.journal, s.journal) + E_NOW])
+        _fold(s, g)
+        if g.events.count[0] == 0:
+            done += 1
+    _show_market(s, g, cell)
+    _show_feed(s, g, feed_cell)
+    return done
+
+
+@kernel
+def ingest_redo(states, g, head):
+    """Fold the journal to `head` again; publish what is missing. Returns False at a difference from what was published.
+
+    The last message may have been published in part: its rest stays in the outbox, for the slice to send.
+    """
+    s = states[0]
+    ring, published = g.market.ring, g.market.at[P_NEXT]
+    while s.journal < head:
+        _fold(s, g)
+        count = g.events.count[0]
+        old = min(count, max(0, published - s.out))
+        for i in range(old):
+            base = (s.out & ring.mask) * ring.width
+            if ring.words[base] == s.out + 1:
+                for k in range(1, ring.width):
+                    if ring.words[base + k] != g.events.words[i * MARKET_WORDS + k]:
+                        return False
+            s.out += 1
+        g.sent[_SENT] = old
+        if old == count:
+            g.sent[_SENT] = 0
+            g.events.count[0] = 0
+        elif s.journal < head:
+            return False  # only the last input can be half published
+    return True
+
+
+class IngestStage:
+    """A StageProgram over a recorded capture."""
+
+    stage, name = Stage.INGEST, "ingest"
+
+    def __init__(self, segments: Segments) -> None:
+        plan = segments.plan
+        capture = open_capture(Path(plan.capture_folder))
+        self.plan, self.capture, self.control = plan, capture, segments.control
+        self.hops = segments.hops
+        self.copies = segments.copies[self.name]
+        self.waiter = waiter(plan.waits[self.name])
+        setup = np.zeros(G_WORDS, np.int64)
+        setup[G_SIMULATED], setup[G_FIRST_NS] = plan.simulated, capture.meta.first_recv_ns
+        setup[G_SPEED_NUM], setup[G_SPEED_DEN] = plan.speed
+        self.g = Ingest(
+            capture.text,
+            capture.index[: plan.messages],
+            make_scratch(),
+            make_events(),
+            segments.rings["market"].producer(),
+            segments.journals[self.name],
+            setup,
+            segments.control,
+            np.zeros(4, np.int64),
+        )
+        self.cell, self.feed_cell = np.zeros(len(MARKET_CELL), np.int64), np.zeros(len(FEED_CELL), np.int64)
+        self._work_in(int(resume(self.copies)))
+        self.g.sent[_COMMITTED] = self.state[0].journal
+        if not ingest_redo(self.state, self.g, int(self.g.journal.header[HEAD])):
+            raise RedoMismatch("ingest: redoing the journal gave other market events than the published ones")
+
+    def _work_in(self, copy: int) -> None:
+        self.copy = copy
+        self.state = self.copies.states[copy : copy + 1]
+        self._committed_ns = int(now_ns())
+
+    def slice(self, until_ns: int, inputs: int) -> int:
+        done = int(
+            ingest_slice(self.state, self.g, self.hops, self.cell, self.feed_cell, self.waiter, until_ns, inputs)
+        )
+        used = int(self.state[0].journal) - int(self.g.sent[_COMMITTED])
+        whole = int(self.g.events.count[0]) == 0  # a message half sent belongs to neither state
+        full = used >= (self.g.journal.mask + 1) * 3 // 4
+        if whole and used and (full or int(now_ns()) - self._committed_ns > EVERY_NS):
+            self.commit()
+        self.control[_MY_BLOCK + c.S_COMMANDS_DONE] = self.state[0].commands
+        return done
+
+    def commit(self) -> None:
+        """Make what is folded and sent so far the state that a replacement begins with."""
+        position = int(self.state[0].journal)
+        self._work_in(int(commit(self.copies, self.copy, position)))
+        self.g.sent[_COMMITTED] = position
+
+    def say(self, code: int, value: int) -> bool:
+        """The feed folds no control events: under the simulated clock commands come through the command words."""
+        return True
+
+    def done(self) -> bool:
+        return bool(self.state[0].ended) and int(self.g.events.count[0]) == 0
+
+    def progress(self) -> tuple[int, int, int, int]:
+        s = self.state[0]
+        return int(s.feed.next), int(s.out), int(s.event_ns), int(self.g.sent[_REASON])
+
+    def trading(self) -> int:
+        return int(Trading.ACTIVE)
+
+    def close(self) -> None:
+        if int(self.g.events.count[0]) == 0:
+            self.commit()
