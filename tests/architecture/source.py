@@ -1,7 +1,8 @@
 """The program's text as the architecture tests read it: parsed, never imported, so that nothing can hide from them."""
 
 import ast
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, wraps
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,3 +66,18 @@ def inside(name: str, packages: str) -> bool:
 def where(module: Module, line: int) -> str:
     """path:line, as an editor opens it."""
     return f"{module.path.relative_to(ROOT)}:{line}"
+
+
+def holds_for(found: Iterable[Module]) -> Callable[[Callable[[Module], Iterator[str]]], Callable[[], None]]:
+    """Makes a test of a rule: a generator of what is wrong in one module. All that is wrong anywhere is said at once."""
+
+    def test_of(rule: Callable[[Module], Iterator[str]]) -> Callable[[], None]:
+        @wraps(rule)
+        def test() -> None:
+            wrong = [line for module in found for line in rule(module)]
+            assert not wrong, "\n" + "\n".join(wrong)
+
+        del test.__wrapped__  # pytest would take the rule's argument for a fixture
+        return test
+
+    return test_of

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from tests.architecture.source import ROOT, inside, modules, where
+from tests.architecture.source import ROOT, holds_for, inside, modules, where
 
 PROGRAM = modules("ringsim", "procs")
 EVERYTHING = modules("ringsim", "procs", "tests", "bench")
@@ -31,23 +31,21 @@ TOP_LEVEL = {"pyproject.toml", "README.md", "ringsim", "procs", "tests", "bench"
 TEXT_FOLDERS = ("ringsim", "procs", "tests", "bench", "scripts", "docs", ".ci")
 
 
-def names(module):
-    return module.name
-
-
-@pytest.mark.parametrize("module", EVERYTHING, ids=names)
+@holds_for(EVERYTHING)
 def test_a_file_opens_by_saying_what_it_is(module):
-    if inside(module.name, "tests bench") and module.is_package and not module.text.strip():
-        return  # only makes a folder importable
-    assert ast.get_docstring(module.tree), f"{where(module, 1)} has no head"
+    only_makes_a_folder_importable = (
+        inside(module.name, "tests bench") and module.is_package and not module.text.strip()
+    )
+    if not ast.get_docstring(module.tree) and not only_makes_a_folder_importable:
+        yield f"{where(module, 1)} has no head"
 
 
-@pytest.mark.parametrize("module", PROGRAM, ids=names)
+@holds_for(PROGRAM)
 def test_what_is_public_has_a_docstring(module):
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    public = [node for node in module.tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
-    bare = [f"{where(module, n.lineno)} {n.name}" for n in public if not ast.get_docstring(n) and not says_itself(n)]
-    assert not bare, "\n".join(bare)
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    for node in [n for n in module.tree.body if isinstance(n, kinds) and not n.name.startswith("_")]:
+        if not ast.get_docstring(node) and not says_itself(node):
+            yield f"{where(module, node.lineno)} {node.name}"
 
 
 def says_itself(node):
@@ -57,56 +55,47 @@ def says_itself(node):
     return bool(bases & {"IntEnum", "IntFlag"} or "overload" in decorators)
 
 
-@pytest.mark.parametrize("module", EVERYTHING, ids=names)
+@holds_for(EVERYTHING)
 def test_a_long_file_has_a_reason(module):
-    path = str(module.path.relative_to(ROOT))
-    count = module.text.count("\n")
-    if path in LONG:
-        assert count > LINES_MAX, f"{path} is not long any more: take it out of LONG"
-        assert LONG[path].strip()
-    else:
-        assert count <= LINES_MAX, f"{path} has {count} lines: split it, or name the reason in LONG"
+    path, count = str(module.path.relative_to(ROOT)), module.text.count("\n")
+    if count > LINES_MAX and not LONG.get(path):
+        yield f"{path} has {count} lines: split it, or name the reason in LONG"
+    if count <= LINES_MAX and path in LONG:
+        yield f"{path} is not long any more: take it out of LONG"
 
 
-@pytest.mark.parametrize("module", modules("ringsim"), ids=names)
+@holds_for(modules("ringsim"))
 def test_the_library_reads_no_clock_but_the_one_handed_in(module):
-    wrong = []
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute):
             owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
-            own = owner == "time" and node.attr in ANY_CLOCK and not inside(module.name, CLOCKS)
-            if own or node.attr in WALL_CLOCKS.get(owner, ()):
-                wrong.append(f"{where(module, node.lineno)} {owner}.{node.attr}: take `now` as an argument")
+            any_clock = owner == "time" and node.attr in ANY_CLOCK and not inside(module.name, CLOCKS)
+            if any_clock or node.attr in WALL_CLOCKS.get(owner, ()):
+                yield f"{where(module, node.lineno)} {owner}.{node.attr}: take `now` as an argument"
         elif isinstance(node, ast.ImportFrom) and node.module == "time":
-            wrong.append(f"{where(module, node.lineno)} imports from time")
-    assert not wrong, "\n".join(wrong)
+            yield f"{where(module, node.lineno)} imports from time"
 
 
-@pytest.mark.parametrize("module", EVERYTHING, ids=names)
+@holds_for(EVERYTHING)
 def test_kernels_are_compiled_through_the_one_decorator(module):
     if module.name == "ringsim.kernel":
         return
-    wrong = []
     for node in ast.walk(module.tree):
-        if (
-            isinstance(node, ast.Attribute)
-            and node.attr in BARE_COMPILERS
-            and getattr(node.value, "id", "") in ("numba", "nb")
-        ):
-            wrong.append(f"{where(module, node.lineno)} numba.{node.attr}: use ringsim.kernel.kernel")
+        bare = []
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in ("numba", "nb"):
+            bare = [node.attr]
         elif isinstance(node, ast.ImportFrom) and inside(node.module or "", "numba"):
-            bare = [a.name for a in node.names if a.name in BARE_COMPILERS]
-            wrong += [f"{where(module, node.lineno)} imports {name}: use ringsim.kernel.kernel" for name in bare]
-    assert not wrong, "\n".join(wrong)
+            bare = [alias.name for alias in node.names]
+        for name in BARE_COMPILERS.intersection(bare):
+            yield f"{where(module, node.lineno)} numba's {name}: use ringsim.kernel.kernel"
 
 
-@pytest.mark.parametrize("module", PROGRAM, ids=names)
+@holds_for(PROGRAM)
 def test_nothing_is_left_over(module):
     marks = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|\bbreakpoint\(")
-    wrong = [
-        f"{where(module, n)} {line.strip()}" for n, line in enumerate(module.text.splitlines(), 1) if marks.search(line)
-    ]
-    assert not wrong, "\n".join(wrong)
+    for number, line in enumerate(module.text.splitlines(), 1):
+        if marks.search(line):
+            yield f"{where(module, number)} {line.strip()}"
 
 
 def texts():

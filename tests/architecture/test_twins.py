@@ -2,9 +2,7 @@
 
 import ast
 
-import pytest
-
-from tests.architecture.source import ROOT, imports, inside, modules
+from tests.architecture.source import ROOT, holds_for, imports, inside, modules
 
 # Package or module -> modules of tests/naive. The longest name that fits is the one that holds.
 TWINS = {
@@ -42,14 +40,16 @@ def row(module):
     return max(fitting, key=len, default=None)
 
 
-@pytest.mark.parametrize("module", [*kernels()], ids=lambda m: m.name)
+@holds_for([*kernels()])
 def test_a_kernel_has_a_twin_that_a_test_uses(module):
     name = row(module)
-    assert name, f"{module.name} compiles kernels: name its twin in TWINS, or the reason in NO_TWIN"
+    if name is None:
+        yield f"{module.name} compiles kernels: name its twin in TWINS, or the reason in NO_TWIN"
     for twin in TWINS.get(name, "").split():
-        assert (ROOT / "tests" / "naive" / f"{twin}.py").is_file(), f"tests/naive/{twin}.py, twin of {name}, is missing"
-        users = [m.name for m in modules("tests") if f"tests.naive.{twin}" in imports(m)]
-        assert users, f"no test compares {name} with tests/naive/{twin}.py"
+        if not (ROOT / "tests" / "naive" / f"{twin}.py").is_file():
+            yield f"{module.name}: its twin tests/naive/{twin}.py is missing"
+        elif not any(f"tests.naive.{twin}" in imports(m) for m in modules("tests")):
+            yield f"{module.name}: no test uses its twin tests/naive/{twin}.py"
 
 
 def test_no_row_is_left_over():
