@@ -3,9 +3,10 @@
     {"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":..,"U":..,"u":..,"b":[["61737.63","0.1"],..],"a":[..]}}
     └── combined-stream wrapper, or the inner object bare ──┘   spot; futures add T, pu, ps;  keys in any order
 
-Invariants: a price or quantity is exactly ticks or lots of the grid, or the message is refused; what is returned with OK is
-whole (every field that its kind needs was there, once, with the right type, and only white space follows). Anything else
-is a `Parse` code, never an exception and never a guess.
+Invariants: a price lies exactly on the grid, or the message is refused; a quantity is whole lots, and what it has beyond
+them is counted (venues do show a far level of 25.426189 where the lot is .00001: the rest of a lot cannot be traded). What
+is returned with OK is whole: every field that its kind needs was there, once, with the right type, and only white space
+follows. Anything else is a `Parse` code, never an exception and never a guess.
 
 The bytes: text[stop] must exist and be a control character (a newline, or the padding of a capture): it ends every inner
 loop, so that none of them compares with `stop`.
@@ -17,7 +18,23 @@ import numpy as np
 
 from ringsim.kernel import kernel
 from ringsim.limits import MAX_PRICE_TICKS, MAX_QTY_LOTS, MESSAGE_EVENTS
-from ringsim.market.scan import byte, digits8, scan
+from ringsim.market.jsontext import (
+    CLOSE_LIST,
+    CLOSE_OBJECT,
+    COLON,
+    COMMA,
+    OPEN_LIST,
+    OPEN_OBJECT,
+    QUOTE,
+    Parse,
+    blank,
+    read_decimal,
+    read_integer,
+    same_word,
+    skip_value,
+    string_end,
+)
+from ringsim.market.scan import byte, scan
 from ringsim.records import Side
 
 
@@ -41,29 +58,16 @@ KIND_NAMES = {  # as the venue and the summary call them
     MessageKind.BAD: "bad",
 }
 
-
-class Parse(IntEnum):
-    """What `parse_message` found. `PARSE_WORDS` says it to a person."""
-
-    OK = 0
-    SYNTAX = 1
-    SHAPE = 2
-    MISSING = 3
-    OFF_GRID = 4
-    RANGE = 5
-    LEVELS = 6
-
+MESSAGE_LEVELS = MESSAGE_EVENTS - 2  # a snapshot's begin and end are events too
 
 PARSE_WORDS = {
     Parse.SYNTAX: "is no JSON object",
     Parse.SHAPE: "has a field of the wrong type, or one twice",
     Parse.MISSING: "lacks a field that its kind needs",
-    Parse.OFF_GRID: "has a price or quantity off the instrument's grid",
+    Parse.OFF_GRID: "has a price off the instrument's grid",
     Parse.RANGE: "has a number out of range",
-    Parse.LEVELS: f"has more than {MESSAGE_EVENTS - 2} levels",
+    Parse.LEVELS: f"has more than {MESSAGE_LEVELS} levels",
 }
-
-MESSAGE_LEVELS = MESSAGE_EVENTS - 2  # a snapshot's begin and end are events too
 
 MESSAGE = np.dtype(
     [
@@ -105,17 +109,12 @@ _OTHER, _DEPTH, _TRADE, _TICKER, _SNAPSHOT = (
 _OK, _SYNTAX, _SHAPE, _MISSING, _OFF_GRID, _RANGE, _LEVELS = (int(c) for c in Parse)
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 
-_QUOTE, _BACKSLASH, _COMMA, _COLON, _POINT, _ZERO = (ord(c) for c in '"\\,:.0')
-_OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_LIST, _CLOSE_LIST = (ord(c) for c in "{}[]")
-_SPACE, _MINUS = ord(" "), ord("-")
-
 _DEPTH_UPDATE, _TRADE_WORD, _TICKER_WORD = (
     np.frombuffer(w, np.uint8) for w in (b"depthUpdate", b"trade", b"bookTicker")
 )
 _DATA, _LAST_UPDATE_ID, _BIDS, _ASKS = (
     np.frombuffer(w, np.uint8) for w in (b"data", b"lastUpdateId", b"bids", b"asks")
 )
-_POWERS = np.array([10**k for k in range(19)], np.int64)
 
 # Which fields were there. A kind needs its own.
 (_F_EVENT, _F_E, _F_FIRST, _F_LAST, _F_PREVIOUS, _F_BIDS, _F_ASKS, _F_TRADE, _F_PX, _F_QTY, _F_MAKER) = (
@@ -134,158 +133,16 @@ _E_MAX = 9_000_000_000_000_000  # microseconds: the nanoseconds still fit an int
 
 
 @kernel
-def _blank(t, i, stop):
-    """First place from i on that is no white space, at most `stop`."""
-    if byte(t, i) > _SPACE:  # nearly always
-        return i
-    while i < stop and (byte(t, i) == _SPACE or byte(t, i) == 10 or byte(t, i) == 13 or byte(t, i) == 9):
-        i += 1
-    return i
-
-
-@kernel
-def _string_end(t, i):
-    """i: after an opening quote. Place of the closing quote, or -1 (a control character comes first)."""
-    while byte(t, i) != _QUOTE:
-        if byte(t, i) < _SPACE:
-            return -1
-        i += 2 if byte(t, i) == _BACKSLASH and byte(t, i + 1) >= _SPACE else 1
-    return i
-
-
-@kernel
-def _skip(t, i, stop):
-    """Place after the JSON value at i, or -1. Its inside is matched, not judged."""
-    depth = 0
-    while i < stop:
-        c = byte(t, i)
-        if c == _QUOTE:
-            i = _string_end(t, i + 1)
-            if i < 0:
-                return -1
-        elif c == _OPEN_OBJECT or c == _OPEN_LIST:  # noqa: SIM109 - `in` builds a tuple
-            depth += 1
-        elif c == _CLOSE_OBJECT or c == _CLOSE_LIST:  # noqa: SIM109
-            if depth == 0:
-                return i
-            depth -= 1
-        elif depth == 0:
-            if c == _COMMA or c <= _SPACE:
-                return i
-            i += 1
-            continue
-        i += 1
-        if depth == 0:
-            return i
-    return -1
-
-
-@kernel
-def _same(t, i, n, word):
-    """Whether the n bytes at i spell `word`."""
-    if n != word.size:
-        return False
-    for k in range(n):  # noqa: SIM110 - a generator would not compile
-        if byte(t, i + k) != word[k]:
-            return False
-    return True
-
-
-@kernel
-def _integer(t, i):
-    """A plain non-negative JSON integer at i. Returns (value, place after it), or (-code, i)."""
-    n, value, _ = digits8(t, i, 8)
-    if n == 0:
-        return np.int64(-_RANGE if byte(t, i) == _MINUS else -_SHAPE), i
-    i += n
-    while n == 8:
-        n, more, _ = digits8(t, i, 8)
-        if value >= 10_000_000_000:  # 18 digits are the most
-            return np.int64(-_RANGE), i
-        value = value * _POWERS[n] + more
-        i += n
-    c = byte(t, i)
-    if c != _COMMA and c != _CLOSE_OBJECT and c > _SPACE:
-        return np.int64(-_SHAPE), i
-    return value, i
-
-
-@kernel
-def _long_decimal(t, i, digits):
-    """A decimal of any length at i, digit by digit. Returns (count of 10**-digits, fine, place after) or (-code, 0, i).
-
-    fine: 1 if it has a part below 10**-digits, which is cut off.
-    """
-    start = i
-    value = np.int64(0)
-    digit = byte(t, i) - _ZERO
-    while 0 <= digit <= 9 and i - start < 19:
-        value = value * 10 + digit
-        i += 1
-        digit = byte(t, i) - _ZERO
-    whole = i - start
-    if whole == 0:
-        return np.int64(-_RANGE if byte(t, i) == _MINUS else -_SHAPE), 0, i
-    if whole + digits > 18:
-        return np.int64(-_RANGE), 0, i
-    left, fine = digits, 0
-    if byte(t, i) == _POINT:
-        i += 1
-        start = i
-        digit = byte(t, i) - _ZERO
-        while 0 <= digit <= 9:
-            if left > 0:
-                value = value * 10 + digit
-                left -= 1
-            elif digit != 0:
-                fine = 1
-            i += 1
-            digit = byte(t, i) - _ZERO
-        if i == start:
-            return np.int64(-_SHAPE), 0, i
-    return value * _POWERS[left], fine, i
-
-
-@kernel
-def _decimal(t, i, digits, units, most):
-    """The decimal between quotes, i at the opening one, as a count of units * 10**-digits.
-
-    digits: 0..12. most: the largest count that is taken.
-    Returns (count, fine, place after the closing quote), or (-code, 0, i). fine: 1 if the value lies between two counts.
-    """
-    if byte(t, i) != _QUOTE:
-        return np.int64(-_SHAPE), 0, i
-    i += 1
-    whole, value, _ = digits8(t, i, 8)
-    n, part, clean = digits8(t, i + whole + 1, min(digits, 8))
-    end = i + whole + 1 + n
-    if 0 < whole < 8 and n > 0 and digits <= 8 and byte(t, i + whole) == _POINT and byte(t, end) == _QUOTE:
-        value = value * _POWERS[digits] + part * _POWERS[max(digits - n, 0)]
-        fine = 1 - clean
-    else:
-        value, fine, end = _long_decimal(t, i, digits)
-        if value < 0 or byte(t, end) != _QUOTE:
-            return np.int64(value if value < 0 else -_SHAPE), 0, i
-    if units != 1:
-        if value % units != 0:
-            fine = 1
-        value //= units
-    if value > most:
-        return np.int64(-_RANGE), 0, i
-    return value, fine, end + 1
-
-
-@kernel
 def _price(t, i, grid):
     """A price on the grid: ticks >= 0. Returns (ticks, place after) or (-code, i)."""
-    value, fine, i = _decimal(t, i, grid.px_digits, grid.px_units, MAX_PRICE_TICKS)
+    value, fine, i = read_decimal(t, i, grid.px_digits, grid.px_units, MAX_PRICE_TICKS)
     return np.int64(-_OFF_GRID) if fine != 0 and value >= 0 else value, i
 
 
 @kernel
 def _quantity(t, i, grid, m):
     """A quantity in whole lots: a part of a lot cannot be traded; it is cut off and counted. (lots, after) or (-code, i)."""
-    value, fine, i = _decimal(t, i, grid.qty_digits, grid.qty_units, MAX_QTY_LOTS)
+    value, fine, i = read_decimal(t, i, grid.qty_digits, grid.qty_units, MAX_QTY_LOTS)
     m.cut_lots += fine
     return value, i
 
@@ -297,32 +154,32 @@ def _level_list(t, i, stop, side, grid, m):
     Returns (0, place after the closing bracket), or (-code, i).
     """
     n = m.levels
-    i = _blank(t, i + 1, stop)
-    if byte(t, i) == _CLOSE_LIST:
+    i = blank(t, i + 1, stop)
+    if byte(t, i) == CLOSE_LIST:
         return np.int64(0), i + 1
     while True:
-        if byte(t, i) != _OPEN_LIST:
+        if byte(t, i) != OPEN_LIST:
             return np.int64(-_SHAPE), i
-        px, i = _price(t, _blank(t, i + 1, stop), grid)
+        px, i = _price(t, blank(t, i + 1, stop), grid)
         if px <= 0:
             return np.int64(-_RANGE) if px == 0 else px, i
-        i = _blank(t, i, stop)
-        if byte(t, i) != _COMMA:
+        i = blank(t, i, stop)
+        if byte(t, i) != COMMA:
             return np.int64(-_SHAPE), i
-        qty, i = _quantity(t, _blank(t, i + 1, stop), grid, m)
+        qty, i = _quantity(t, blank(t, i + 1, stop), grid, m)
         if qty < 0:
             return qty, i
-        i = _blank(t, i, stop)
-        if byte(t, i) != _CLOSE_LIST:
+        i = blank(t, i, stop)
+        if byte(t, i) != CLOSE_LIST:
             return np.int64(-_SHAPE), i
         if n >= MESSAGE_LEVELS:
             return np.int64(-_LEVELS), i
         m.level[n, 0], m.level[n, 1], m.level[n, 2] = side, px, qty
         n += 1
-        i = _blank(t, i + 1, stop)
-        if byte(t, i) == _COMMA:
-            i = _blank(t, i + 1, stop)
-        elif byte(t, i) == _CLOSE_LIST:
+        i = blank(t, i + 1, stop)
+        if byte(t, i) == COMMA:
+            i = blank(t, i + 1, stop)
+        elif byte(t, i) == CLOSE_LIST:
             m.levels = n
             return np.int64(0), i + 1
         else:
@@ -332,11 +189,11 @@ def _level_list(t, i, stop, side, grid, m):
 @kernel
 def _event_kind(t, i, n):
     """MessageKind of the value of "e"."""
-    if _same(t, i, n, _TICKER_WORD):
+    if same_word(t, i, n, _TICKER_WORD):
         return _TICKER
-    if _same(t, i, n, _TRADE_WORD):
+    if same_word(t, i, n, _TRADE_WORD):
         return _TRADE
-    if _same(t, i, n, _DEPTH_UPDATE):
+    if same_word(t, i, n, _DEPTH_UPDATE):
         return _DEPTH
     return _OTHER
 
@@ -353,7 +210,7 @@ def _exchange_time(value):
 def _side_field(t, key, i, stop, grid, m):
     """The fields b, a: the levels of a diff, or a ticker's best price. Returns (bit, place after) or (-code, i)."""
     bid = key == 98
-    if byte(t, i) == _OPEN_LIST:
+    if byte(t, i) == OPEN_LIST:
         code, i = _level_list(t, i, stop, _BUY if bid else _SELL, grid, m)
         if code < 0:
             return code, i
@@ -391,7 +248,7 @@ def _quantity_field(t, key, i, grid, m):
 @kernel
 def _number_field(t, key, i, m):
     """The fields E, U, u, t. Returns (bit, place after) or (-code, i)."""
-    value, i = _integer(t, i)
+    value, i = read_integer(t, i)
     bit = value
     if value >= 0:
         if key == 69:
@@ -416,7 +273,7 @@ def _short_field(t, key, i, stop, grid, m):
     if key == 69 or key == 85 or key == 117 or key == 116:  # E U u t
         return _number_field(t, key, i, m)
     if key == 101:  # e
-        end = np.int64(-1) if byte(t, i) != _QUOTE else _string_end(t, i + 1)
+        end = np.int64(-1) if byte(t, i) != QUOTE else string_end(t, i + 1)
         if end < 0:
             return np.int64(-_SHAPE), i
         m.kind = _event_kind(t, i + 1, end - i - 1)
@@ -428,34 +285,34 @@ def _short_field(t, key, i, stop, grid, m):
             m.aggressor = _BUY
         else:
             return np.int64(-_SHAPE), i
-        return np.int64(_F_MAKER), _skip(t, i, stop)
-    return np.int64(0), _skip(t, i, stop)
+        return np.int64(_F_MAKER), skip_value(t, i, stop)
+    return np.int64(0), skip_value(t, i, stop)
 
 
 @kernel
 def _long_field(t, start, n, i, stop, grid, m):
     """A field with a longer key, byte(t, start : start + n). Returns as _short_field does."""
     if n == 2 and byte(t, start) == 112 and byte(t, start + 1) == 117:  # pu
-        value, i = _integer(t, i)
+        value, i = read_integer(t, i)
         if value < 0:
             return value, i
         m.before_id = value
         return np.int64(_F_PREVIOUS), i
-    if _same(t, start, n, _LAST_UPDATE_ID):
-        value, i = _integer(t, i)
+    if same_word(t, start, n, _LAST_UPDATE_ID):
+        value, i = read_integer(t, i)
         if value < 0:
             return value, i
         m.last_id = value
         return np.int64(_F_SNAPSHOT), i
-    bids = _same(t, start, n, _BIDS)
-    if bids or _same(t, start, n, _ASKS):
-        if byte(t, i) != _OPEN_LIST:
+    bids = same_word(t, start, n, _BIDS)
+    if bids or same_word(t, start, n, _ASKS):
+        if byte(t, i) != OPEN_LIST:
             return np.int64(-_SHAPE), i
         code, i = _level_list(t, i, stop, _BUY if bids else _SELL, grid, m)
         if code < 0:
             return code, i
         return np.int64(_F_SNAPSHOT_BIDS if bids else _F_SNAPSHOT_ASKS), i
-    return np.int64(0), _skip(t, i, stop)
+    return np.int64(0), skip_value(t, i, stop)
 
 
 @kernel
@@ -499,35 +356,35 @@ def parse_message(text, start, stop, grid, m):
     """
     t = scan(text)
     m.kind, m.exch_ns, m.levels, m.cut_lots = _OTHER, 0, 0, 0
-    i = _blank(t, start, stop)
-    if byte(t, i) != _OPEN_OBJECT:
+    i = blank(t, start, stop)
+    if byte(t, i) != OPEN_OBJECT:
         return _SYNTAX
     i += 1
     level, wrapped, opened = 1, False, True
     seen, wrong = np.int64(0), np.int64(_OK)
     while level > 0:
-        i = _blank(t, i, stop)
-        if byte(t, i) == _CLOSE_OBJECT:
+        i = blank(t, i, stop)
+        if byte(t, i) == CLOSE_OBJECT:
             level -= 1
             i += 1
             opened = False
             continue
         if not opened:
-            if byte(t, i) != _COMMA:
+            if byte(t, i) != COMMA:
                 return _SYNTAX
-            i = _blank(t, i + 1, stop)
+            i = blank(t, i + 1, stop)
         opened = False
-        if byte(t, i) != _QUOTE:
+        if byte(t, i) != QUOTE:
             return _SYNTAX
         key = i + 1
-        end = _string_end(t, key)
+        end = string_end(t, key)
         if end < 0:
             return _SYNTAX
-        i = _blank(t, end + 1, stop)
-        if byte(t, i) != _COLON:
+        i = blank(t, end + 1, stop)
+        if byte(t, i) != COLON:
             return _SYNTAX
-        i = _blank(t, i + 1, stop)
-        if level == 1 and not wrapped and byte(t, i) == _OPEN_OBJECT and _same(t, key, end - key, _DATA):
+        i = blank(t, i + 1, stop)
+        if level == 1 and not wrapped and byte(t, i) == OPEN_OBJECT and same_word(t, key, end - key, _DATA):
             level, wrapped, opened = 2, True, True
             i += 1
             continue
@@ -540,10 +397,10 @@ def parse_message(text, start, stop, grid, m):
             if wrong == _OK:
                 wrong = np.int64(-bit if bit < 0 else _SHAPE)
             if bit < 0:
-                i = _skip(t, value, stop)
+                i = skip_value(t, value, stop)
         seen |= max(bit, np.int64(0))
         if i < 0:
             return _SYNTAX
-    if _blank(t, i, stop) != stop:
+    if blank(t, i, stop) != stop:
         return _SYNTAX
     return _conclude(m, seen, wrapped, wrong)

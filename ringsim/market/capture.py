@@ -32,11 +32,11 @@ from ringsim.market.binance import (
     KIND_NAMES,
     PARSE_WORDS,
     MessageKind,
-    Parse,
     make_scratch,
     parse_message,
 )
 from ringsim.market.instruments import COINM, SPOT, USDM, find_instrument, infer_instrument, make_grid
+from ringsim.market.jsontext import Parse
 from ringsim.market.lines import FORMAT_HINT, Judged, SourceReader, is_coinm, judge, receive_unit
 from ringsim.market.scan import PADDING
 from ringsim.units import Instrument
@@ -59,6 +59,8 @@ _GRID_SAMPLE = 10_000  # levels that an unknown instrument's grid is taken from
 
 
 class SourceFile(msgspec.Struct, frozen=True):
+    """A file as it was when it was read: two runs on the same hashes had the same input."""
+
     path: str
     size_bytes: int
     sha256: str

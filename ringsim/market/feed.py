@@ -21,10 +21,11 @@ import numpy as np
 from ringsim.book import BOOK, LOADING, VALID, book_best, book_clear, book_set
 from ringsim.kernel import kernel
 from ringsim.limits import BOOK_LEVELS
-from ringsim.market.binance import MessageKind, Parse, make_scratch, parse_message
+from ringsim.market.binance import MessageKind, make_scratch, parse_message
 from ringsim.market.capture import Capture
 from ringsim.market.events import make_events
 from ringsim.market.instruments import GRID, grid_values
+from ringsim.market.jsontext import Parse
 from ringsim.records import MARKET_EVENT, ControlCode, EventFlag, EventKind, GapCode, Side
 
 LATENCY_NS = 1_000_000  # from the exchange to us at the least: what is left of recv - E once the skew is removed
