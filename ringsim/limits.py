@@ -30,6 +30,7 @@ TAKEN_LEVELS = 32  # levels whose displayed quantity the account has taken itsel
 
 # Stages
 STRATEGY_OUT = 8  # records that one input makes a strategy emit, at most
+OWN_ORDERS = 16  # orders of one strategy on their way or at the exchange; each costs a look at every report
 TAKE_LEVELS = 48  # levels that one taking order can walk; what is left then is NO_LIQUIDITY
 EXECUTION_OUT = 256  # reports that one input makes the broker emit: a fill or cancel of each open order, fills of each level, the account
 JOURNAL_ENTRIES = 1 << 14
