@@ -41,7 +41,7 @@ def main() -> None:
         lines = cut(file.readlines(), options.seconds)
     packed = pack(lines)
     options.out.write_bytes(packed)
-    print(f"{options.out}: {len(lines)} lines, {len(packed)} bytes")
+    print(f"{options.out}: {len(lines)} lines, {len(packed)} bytes")  # noqa: T201 - it is a script
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
 _die() {
-    printf 'ringsim: %s\n' "$*" >&2
-    exit 1
+    printf 'ringsim: %s\n' "$1" >&2
+    exit "${2:-1}"
 }
 
 # What the installed state depends on. The checkout's path is in it since scripts in .venv/bin hold absolute paths.
@@ -43,7 +43,7 @@ _install() {
         python=$(_find_python) || _die "needs Python 3.11 to 3.14 and found none ($(python3 --version 2>&1 || echo 'no python3')); install one, or name one in RINGSIM_PYTHON"
         "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 \
             || _die "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"
-        printf 'ringsim: setting up .venv with %s (once; about a minute)\n' "$("$python" --version)" >&2
+        printf 'ringsim: setting up .venv with %s (once, less than a minute)\n' "$("$python" --version)" >&2
         rm -rf "$root/.venv"
         "$python" -m venv "$root/.venv" >&2 || _die "could not make $root/.venv"
     else
@@ -54,14 +54,14 @@ _install() {
     # Both variables: an older pip takes the first for the isolated build too, a newer one wants it said apart. They are
     # split at spaces, so the path is relative.
     (cd "$root" && PIP_CONSTRAINT=scripts/constraints.txt PIP_BUILD_CONSTRAINT=scripts/constraints.txt \
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e "$target" >&2) \
+        .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input -e "$target" >&2) \
         || _die "the dependencies could not be installed; pip's words stand above"
 }
 
 # ringsim_setup [test]: with `test`, the tools of the tests as well.
 ringsim_setup() {
     local extra=${1:-run} want lock
-    [ "$(uname -s)" = Linux ] || _die "runs on Linux only: it needs /dev/shm, pidfds and process-shared memory with Linux's rules"
+    [ "$(uname -s)" = Linux ] || _die "runs on Linux only: it needs /dev/shm, pidfds and process-shared memory with Linux's rules" 2
     want=$(_setup_hash)
     # An environment for the tests serves a run as well.
     if [ "$(cat "$root/.venv/.ringsim-test" 2>/dev/null)" = "$want" ]; then return; fi
