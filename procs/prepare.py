@@ -31,6 +31,7 @@ class Prepared(msgspec.Struct, frozen=True):
     plan: Plan
     capture: Capture
     instrument: Instrument
+    strategy_id: str
     notes: list[str]
 
 
@@ -46,7 +47,9 @@ def check_instrument(effective: Effective, capture: Capture) -> Instrument:
     """The capture's instrument. BadInput if it cannot be traded here, or is not what the configuration asks for."""
     meta, wanted = capture.meta, effective.config.strategy.symbols
     if meta.market == COINM:
-        raise BadInput(f"{meta.symbol} is a coin-margined, inverse contract: it can be checked (ringsim feed check), not traded")
+        raise BadInput(
+            f"{meta.symbol} is a coin-margined, inverse contract: it can be checked (ringsim feed check), not traded"
+        )
     if meta.symbol not in wanted:
         asked = effective.origin("strategy.symbols")
         if asked == "default":
@@ -77,7 +80,9 @@ def placement(effective: Effective) -> tuple[dict[str, str], dict[str, list[int]
             cores[stage] = [core]
     spinning = [stage for stage in waits if waits[stage] == "busy"]
     if len(spinning) > len(here):
-        raise BadInput(f"{len(spinning)} stages wait busily ({', '.join(spinning)}) on {len(here)} cores: let some yield")
+        raise BadInput(
+            f"{len(spinning)} stages wait busily ({', '.join(spinning)}) on {len(here)} cores: let some yield"
+        )
     return waits, cores
 
 
@@ -131,4 +136,4 @@ def prepare_run(effective: Effective, run_id: str) -> Prepared:
         cores=cores,
     )
     notes = [f"{note.path}: {note.text}" for note in effective.notes] + list(capture.meta.notes)
-    return Prepared(run_id, folder, plan, capture, instrument, notes)
+    return Prepared(run_id, folder, plan, capture, instrument, config.strategy.strategy_id, notes)

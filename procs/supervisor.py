@@ -37,6 +37,7 @@ from ringsim.records import Trading
 ROLES = ("ingest", "strategy", "execution", "persistence")
 _POLL_MS = 20
 _STOP_GRACE_S = 5.0  # for draining, after which what is left is killed
+_END_GRACE_S = 2.0  # for a stage to leave once it is told to
 
 
 class StageFailed(RingsimError):
@@ -79,6 +80,7 @@ class Supervisor:
         self._pipes: list[PipeHandler] = []
         self.segments: Segments | None = None
         self.launcher: subprocess.Popen[bytes] | None = None
+        self.launcher_alive = True
         self.poll = select.poll()
         self.commands: CommandServer | None = None
 
@@ -127,6 +129,7 @@ class Supervisor:
         message, fds = receive_message(self.channel)
         if message is None:
             self.poll.unregister(self.channel)
+            self.launcher_alive = False
             status = self.launcher.wait() if self.launcher else 0
             self._fail(f"the launcher ended ({_ending(status)}) and its stages with it")
         elif "warming" in message:
@@ -304,35 +307,39 @@ class Supervisor:
 
     # End
 
-    def close(self) -> None:
-        """Stop the stages, end the launcher, hand on the last logs, remove the segments."""
-        if self.segments is not None:
-            self.segments.control[c.P_RUN] = c.RunState.STOPPED
-            deadline = time.monotonic() + 1.0
-            while self.children and self.failure is None and time.monotonic() < deadline:
-                for fd, _ in self.poll.poll(20):
-                    if fd in self.children:
-                        self._died(fd)
-                    elif fd == self.channel.fileno():
-                        receive_message(self.channel)
-                        if self.launcher and self.launcher.poll() is not None:
-                            deadline = 0.0
+    def halt(self) -> None:
+        """End the stages, in good order as far as they can: their states are committed then. The segments stay."""
+        if self.segments is None:
+            return
+        self.segments.control[c.P_RUN] = c.RunState.STOPPED
+        deadline = time.monotonic() + _END_GRACE_S
+        while self.children and self.launcher_alive and time.monotonic() < deadline:
+            for fd, _ in self.poll.poll(_POLL_MS):
+                if fd in self.children:
+                    self._died(fd)
+                elif fd == self.channel.fileno():
+                    self._from_launcher()
         for pidfd in list(self.children):
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End whatever runs, hand on the last logs, remove the segments. Idempotent."""
+        self.finished = True
+        self.halt()
         if self.launcher is not None:
             self.channel.close()
             try:
-                self.launcher.wait(2.0)
+                self.launcher.wait(_END_GRACE_S)
             except subprocess.TimeoutExpired:
                 self.launcher.kill()
                 self.launcher.wait()
         for pidfd in list(self.children):
-            select.select([pidfd], [], [], 2.0)
+            select.select([pidfd], [], [], _END_GRACE_S)  # observed dead, before its memory goes
             os.close(pidfd)
         self.children.clear()
         for pipe in self._pipes:
-            pipe.join(1.0)
+            pipe.join(_END_GRACE_S)
         if self.commands is not None:
             self.commands.close()
         if self.segments is not None:

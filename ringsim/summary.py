@@ -15,10 +15,10 @@ from ringsim.records import Reason, Trading
 from ringsim.telemetry.histogram import summarize_us
 from ringsim.units import Instrument
 
-DONE, DEGRADED, HALTED, FAILED, INTERRUPTED, EMPTY = "DONE", "DEGRADED", "HALTED", "FAILED", "INTERRUPTED", "EMPTY"
+DONE, DEGRADED, HALTED, FAILED, INTERRUPTED = "DONE", "DEGRADED", "HALTED", "FAILED", "INTERRUPTED"
 
 # What a run's end means to whoever started it.
-EXIT_CODES = {DONE: 0, FAILED: 1, DEGRADED: 3, HALTED: 3, EMPTY: 3, INTERRUPTED: 130}
+EXIT_CODES = {DONE: 0, FAILED: 1, DEGRADED: 3, HALTED: 3, INTERRUPTED: 130}
 
 
 def reasons(counts: Iterable[int]) -> dict[str, int]:
@@ -28,7 +28,7 @@ def reasons(counts: Iterable[int]) -> dict[str, int]:
 
 def orders_summary(strategy: Any, broker: Any) -> dict[str, Any]:
     """What became of the orders: submitted are those that the strategy decided on, refused ones included."""
-    counters, refused = broker.counters, reasons(strategy.counters.refused)
+    counters, refused = broker.counters, reasons(strategy.refused)
     rejected = reasons(counters.rejected)
     for name, n in refused.items():
         rejected[name] = rejected.get(name, 0) + n
@@ -36,7 +36,7 @@ def orders_summary(strategy: Any, broker: Any) -> dict[str, Any]:
         "submitted": int(counters.submitted) + sum(refused.values()),
         "accepted": int(counters.accepted),
         "provisional": int(counters.provisional),
-        "adjusted": int(strategy.counters.adjusted) + int(counters.adjusted),
+        "adjusted": int(strategy.adjusted) + int(counters.adjusted),
         "rejected": dict(sorted(rejected.items())),
         "filled": int(counters.filled),
         "cancelled": int(counters.cancelled),
@@ -67,8 +67,8 @@ def latency_summary(hops: np.ndarray, names: Iterable[str]) -> dict[str, dict[st
     return {name: summarize_us(hops[k]) for k, name in enumerate(names)}
 
 
-def exit_state(*, failure: str | None, interrupted: bool, broker: Any, book_valid: bool, signals: int) -> str:
-    """How the run ended: the worst that is true. EMPTY: it went through, but nothing was traded, so it proves nothing."""
+def exit_state(*, failure: str | None, interrupted: bool, broker: Any, book_valid: bool) -> str:
+    """How the run ended: the worst that is true."""
     if failure is not None:
         return FAILED
     if interrupted:

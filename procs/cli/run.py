@@ -1,0 +1,86 @@
+"""`ringsim run` and `ringsim backtest`: the main job, as processes and as one."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from procs.cli.options import Assignments, ConfigFile, Profile, effective
+from procs.cli.output import Json, Output, say
+
+app = typer.Typer()
+
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--source", metavar="SRC", help="sample, or replay:FILE[,FILE...] (Binance captures). [default: sample]"
+    ),
+]
+Clock = Annotated[str | None, typer.Option("--clock", metavar="realtime|simulated", help="[default: realtime]")]
+Speed = Annotated[
+    str | None, typer.Option("--speed", metavar="X|max", help="Of the feed, realtime clock. [default: 1]")
+]
+Seed = Annotated[str | None, typer.Option("--seed", metavar="N", help="[default: 1]")]
+Duration = Annotated[str | None, typer.Option("--duration", metavar="S", help="Seconds of event time. [default: all]")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder. [default: runs/<id>]")]
+Live = Annotated[bool | None, typer.Option("--live/--no-live", help="The live view. [default: on a terminal]")]
+
+
+def _prepared(
+    source: str | None, clock: str | None, speed: str | None, seed: str | None, duration: str | None, profile: str | None,
+    config: Path | None, out: Path | None, assignments: list[str] | None,
+) -> Any:  # fmt: skip
+    found = effective(
+        config, profile, assignments,
+        {"run.source": source, "run.clock": clock, "run.speed": speed, "run.seed": seed, "run.duration_s": duration,
+         "run.out": str(out) if out else None},
+    )  # fmt: skip
+    from procs.prepare import prepare_run
+    from ringsim.store.runs import new_run_id
+
+    return found, prepare_run(found, new_run_id())
+
+
+@app.command(epilog="Example: ringsim run --speed 10 --duration 30")
+def run(
+    source: Source = None, clock: Clock = None, speed: Speed = None, seed: Seed = None, duration: Duration = None,
+    profile: Profile = None, config: ConfigFile = None, out: Out = None, live: Live = None, assignments: Assignments = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Run the pipeline as processes: ingest, strategy, paper broker and persistence, supervised."""
+    output = Output(json)
+    found, prepared = _prepared(source, clock, speed, seed, duration, profile, config, out, assignments)
+    from procs.run import run_pipeline
+    from procs.screens import choose_screen
+
+    with_live = sys.stderr.isatty() if live is None and json else sys.stdout.isatty() if live is None else live
+    result = run_pipeline(prepared, choose_screen(prepared, live=with_live and not json))
+    _finish(found, prepared, result, output)
+
+
+@app.command(epilog="Example: ringsim backtest --source replay:first.gz,second.gz --json")
+def backtest(
+    source: Source = None, seed: Seed = None, duration: Duration = None, profile: Profile = None,
+    config: ConfigFile = None, out: Out = None, assignments: Assignments = None, json: Json = False,
+) -> None:  # fmt: skip
+    """The same folds in one process, on the simulated clock: the same digest as `run --clock simulated`."""
+    output = Output(json)
+    found, prepared = _prepared(source, "simulated", None, seed, duration, profile, config, out, assignments)
+    from procs.run import run_backtest
+
+    _finish(found, prepared, run_backtest(prepared), output)
+
+
+def _finish(found: Any, prepared: Any, result: dict[str, Any], output: Output) -> None:
+    """Keep the summary, show it, and leave with its exit code."""
+    from procs.run import save_summary
+    from procs.text import summary_text
+    from ringsim.summary import EXIT_CODES
+
+    save_summary(result, prepared.folder)
+    output.show(summary_text(result))
+    if result.get("failure"):
+        say(f"ringsim: {result['failure']}")
+    output.result(result)
+    raise typer.Exit(EXIT_CODES[result["exit_state"]])

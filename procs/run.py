@@ -1,0 +1,224 @@
+"""A run from its start to its summary: processes (`run_pipeline`) or one (`run_backtest`); the same folds, the same digest."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from procs.first import prepare
+from procs.prepare import Prepared
+from procs.readmodel import ReadModel, View
+from procs.states import INGEST_STATE
+from procs.supervisor import Supervisor
+from procs.topology import HOPS
+from ringsim import __version__, summary
+from ringsim.broker.exchange import broker_init
+from ringsim.broker.latency import latency_entry_min
+from ringsim.market.feed import fold_capture
+from ringsim.pipeline import Pipeline
+from ringsim.store.digest import digest_database
+from ringsim.store.schema import RunFacts
+from ringsim.store.sqlite import Store
+from ringsim.strategy.fold import strategy_init
+
+_LOOK_S = 0.1
+
+
+class Screen(Protocol):
+    """Where a run is watched: the live view, plain lines, or nowhere."""
+
+    def warming(self, done: int, total: int, what: str) -> None: ...
+    def show(self, view: View) -> None: ...
+    def close(self) -> None: ...
+
+
+class NoScreen:
+    """Nobody watches."""
+
+    def warming(self, done: int, total: int, what: str) -> None:
+        """Nothing."""
+
+    def show(self, view: View) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def create_database(prepared: Prepared) -> None:
+    """An empty database with the run's facts."""
+    path = Path(prepared.plan.database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    facts = RunFacts(
+        run_id=prepared.run_id,
+        clock="simulated" if prepared.plan.simulated else "realtime",
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        instruments=(prepared.instrument,),
+        strategies=(prepared.strategy_id,),
+        ringsim=__version__,
+    )
+    Store.create(path, facts, wait=time.sleep).close()
+
+
+def log_sink(folder: Path) -> logging.Handler:
+    """The run's log file."""
+    handler = logging.FileHandler(folder / "log.txt")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
+
+
+def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What both kinds of run have in common."""
+    feed, strategy, broker = states["ingest"].feed, states["strategy"], states["execution"]
+    meta, counts = prepared.capture.meta, feed.counts
+    names = ("other", "depth", "trade", "bookTicker", "snapshot", "bad")
+    return {
+        "run_id": prepared.run_id,
+        "clock": "simulated" if prepared.plan.simulated else "realtime",
+        "source": [f.path for f in meta.files],
+        "symbol": meta.symbol,
+        "messages": {name: int(counts.messages[k]) for k, name in enumerate(names)},
+        "feed": {
+            "gaps": int(counts.gaps),
+            "stale": int(counts.stale),
+            "resyncs": int(counts.resyncs),
+            "skew_removed_ms": -meta.skew_ns / 1e6,
+        },
+        "events_published": int(states["ingest"].out),
+        "market_lost": int(strategy.pos.lost),
+        "signals": int(strategy.signals),
+        "orders": summary.orders_summary(strategy, broker),
+        **summary.account_summary(broker, prepared.instrument),
+        **more,
+        "notes": prepared.notes,
+        "database": prepared.plan.database,
+        "out": str(prepared.folder),
+    }
+
+
+def run_backtest(prepared: Prepared) -> dict[str, Any]:
+    """The folds in this process, on the simulated clock. Returns the summary; its digest is that of the processes."""
+    started, plan = time.monotonic(), prepared.plan
+    create_database(prepared)
+    part = replace(prepared.capture, index=prepared.capture.index[: plan.messages])
+    events, feed = fold_capture(part, latency_ns=plan.base_latency_ns)
+    ingest = np.zeros(1, INGEST_STATE).view(np.recarray)
+    ingest["feed"], ingest["out"] = feed, len(events)
+    strategy, broker = strategy_init(plan.strategy), broker_init(plan.broker)
+    pipeline = Pipeline(strategy, broker, events, int(latency_entry_min(broker[0].p.latency)))
+    folded = time.monotonic()
+    with Store.open(plan.database, wait=time.sleep, check="none", synchronous="normal") as store:
+        for orders_at, orders, reports_at, reports in pipeline.run():
+            store.write(orders=(orders_at, orders), reports=(reports_at, reports))
+    wall = time.monotonic()
+    states = {"ingest": ingest[0], "strategy": strategy[0], "execution": broker[0]}
+    return _summary(
+        prepared,
+        states,
+        digest=digest_database(plan.database),
+        wall_s=round(wall - started, 6),
+        fold_s=round(wall - folded, 6),
+        events_per_s=round(len(events) / (wall - folded)),
+        lifecycle=[],
+        latency_us={},
+        rings={},
+        restarts=0,
+        exit_state=_exit_state(states, failure=None, interrupted=False),
+    )
+
+
+def _exit_state(states: dict[str, Any], *, failure: str | None, interrupted: bool) -> str:
+    return summary.exit_state(
+        failure=failure,
+        interrupted=interrupted,
+        broker=states["execution"],
+        book_valid=bool(states["ingest"].feed.book.valid == 1),
+    )
+
+
+class Signals:
+    """SIGINT, SIGTERM and SIGHUP end a run in good order; a second SIGINT ends it now."""
+
+    def __init__(self, stop: Callable[[str], None]) -> None:
+        self.stop, self.caught = stop, ""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Signals":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._on)
+        return self
+
+    def _on(self, number: int, _: object) -> None:
+        if self.caught and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.caught = signal.Signals(number).name
+        self.stop(self.caught)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def run_pipeline(prepared: Prepared, screen: Screen) -> dict[str, Any]:
+    """The processes. Returns the summary; a failed run has one, too, with its reason."""
+    started, folder = time.monotonic(), prepared.folder
+    create_database(prepared)
+    sink = log_sink(folder)
+    with Supervisor(prepared.plan, sink, on_warming=screen.warming) as parent:
+        with Signals(parent.stop) as signals:
+            parent.start(prepare)
+            assert parent.segments is not None
+            model = ReadModel(parent.segments, owner=False)
+            looked = 0.0
+            while not parent.finished:
+                parent.step()
+                if time.monotonic() - looked >= _LOOK_S:
+                    looked = time.monotonic()
+                    screen.show(model.look())
+            parent.halt()
+        screen.show(model.look())
+        screen.close()
+        segments = parent.segments
+        states = {name: segments.good(name).copy() for name in ("ingest", "strategy", "execution")}
+        states = {name: np.array([s]).view(np.recarray)[0] for name, s in states.items()}
+        interrupted = bool(signals.caught)
+        result = _summary(
+            prepared,
+            states,
+            digest=digest_database(prepared.plan.database),
+            wall_s=round(time.monotonic() - started, 6),
+            lifecycle=summary.lifecycle_summary(parent.changes, parent.started_ns),
+            latency_us=summary.latency_summary(segments.hops, HOPS),
+            rings=ring_summary(model.look()),
+            restarts=parent.restarts,
+            failure=parent.failure,
+            exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),
+        )
+    sink.close()
+    return result
+
+
+def ring_summary(view: View) -> dict[str, Any]:
+    """Each ring at the end."""
+    return {
+        ring.name: {
+            "published": ring.published,
+            "lost": sum(ring.lost.values()),
+            "max_lag": max(ring.lag.values(), default=0),
+            "capacity": ring.capacity,
+            "gated_by": ring.gated_by,
+        }
+        for ring in view.rings
+    }
+
+
+def save_summary(result: dict[str, Any], folder: Path) -> None:
+    """summary.json in the run's folder."""
+    encoder = msgspec.json.Encoder(decimal_format="number")
+    (folder / "summary.json").write_bytes(msgspec.json.format(encoder.encode(result)))

@@ -1,0 +1,43 @@
+"""From a configuration to the parameters of the folds, on one instrument's grid. The one place that knows both."""
+
+from ringsim.broker.params import BrokerParams
+from ringsim.config import Config, capacities, limits_in_grid
+from ringsim.strategy.params import StrategyParams
+from ringsim.units import Instrument
+
+_MS = 1_000_000
+_PPM = 1_000_000
+
+
+def strategy_params(config: Config, instrument: Instrument, *, utc_offset_ns: int = 0) -> StrategyParams:
+    """Of the configured strategy. utc_offset_ns: added to the stage's now gives UTC; 0 where now is UTC already."""
+    given, grid = config.strategy.params, limits_in_grid(config, instrument)
+    return StrategyParams(
+        capital=grid.start_cash,
+        limits=grid.limits,
+        imbalance_threshold=float(given.imbalance_threshold),
+        min_confidence_ppm=int(given.min_confidence * _PPM),
+        signal_decay_ns=given.signal_decay_ms * _MS,
+        feature_window_ns=given.feature_window_ms * _MS,
+        feature_store=capacities(config).window,
+        order_size_ppm=int(given.order_size_fraction * _PPM),
+        snapshot_interval_ns=config.strategy.persistence.snapshot_interval_ms * _MS,
+        utc_offset_ns=utc_offset_ns,
+    )
+
+
+def broker_params(config: Config, instrument: Instrument, *, utc_offset_ns: int = 0) -> BrokerParams:
+    """Of the paper exchange; the account has the same limits as the strategy, and enforces them where it counts."""
+    given, grid = config.broker, limits_in_grid(config, instrument)
+    return BrokerParams(
+        cash0=grid.start_cash,
+        maker_cbps=grid.maker_cbps,
+        taker_cbps=grid.taker_cbps,
+        entry_ns=given.entry_latency_ns,
+        response_ns=given.response_latency_ns,
+        seed=config.run.seed,
+        whole_fills=given.whole_fills,
+        snapshot_interval_ns=config.strategy.persistence.snapshot_interval_ms * _MS,
+        utc_offset_ns=utc_offset_ns,
+        limits=grid.limits,
+    )
