@@ -10,11 +10,12 @@ import os
 import platform
 import re
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 
-from procs.cli import config, doctor
 from procs.cli.output import BAD_INPUT, DONE, FAILURE, INTERRUPTED, Output, encode, say
 from ringsim import __version__
 from ringsim.errors import RingsimError
@@ -28,8 +29,20 @@ app = typer.Typer(
     epilog="Example: ringsim run --clock simulated --json",
 )
 
-app.add_typer(config.app, name="config")
-app.add_typer(doctor.app)
+# Command file -> group, None where its commands stand by themselves; in the order of the help.
+MOUNTED = {
+    "run": None,
+    "demo": None,
+    "control": None,
+    "feed": "feed",
+    "bench": "bench",
+    "config": "config",
+    "doctor": None,
+}
+
+for _name, _group in MOUNTED.items():
+    if find_spec(f"procs.cli.{_name}"):
+        app.add_typer(import_module(f"procs.cli.{_name}").app, name=_group)
 
 
 def _version(asked: bool) -> None:
