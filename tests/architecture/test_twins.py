@@ -11,7 +11,8 @@ TWINS = {
     "ringsim.risk": "risk",
     "ringsim.strategy": "features",
     "ringsim.market": "feed",
-    "ringsim.broker": "broker",
+    "ringsim.broker": "broker queue",
+    "procs.demo": "demo",
 }
 
 # What another kind of test holds to account.
