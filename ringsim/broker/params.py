@@ -1,0 +1,83 @@
+"""What a paper exchange can be told: one struct for people, one record for the fold, the same fields."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ringsim.broker.latency import LATENCY, LatencyModel
+from ringsim.broker.queue import EXPONENT_MAX, QueueModel
+from ringsim.limits import MAX_FEE_CBPS, MAX_SYMBOLS
+from ringsim.risk.limits import MONEY_MAX, RiskLimits
+
+DELAY_MAX_NS = 60_000_000_000  # a latency longer than a minute is a mistake in the unit
+PERIOD_MAX_NS = 86_400_000_000_000
+
+BROKER_PARAMS = np.dtype(
+    [
+        ("symbol", "i8"),
+        ("maker_cbps", "i8"),
+        ("taker_cbps", "i8"),
+        ("latency", LATENCY),
+        ("queue_model", "i8"),
+        ("queue_n", "f8"),
+        ("whole_fills", "i8"),
+        ("snapshot_interval_ns", "i8"),
+        ("expiry_ns", "i8"),
+    ]
+)
+
+
+class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of one account on one instrument. `problems()` says what lies outside its range."""
+
+    symbol: int = 0  # number of the instrument, 0..MAX_SYMBOLS - 1; orders for another one are BAD_SYMBOL
+    cash0: int = 0  # money, 0..MONEY_MAX
+    maker_cbps: int = 200  # fee of a fill that rested, hundredths of a basis point, +-MAX_FEE_CBPS; negative: rebate
+    taker_cbps: int = 200
+    latency_model: LatencyModel = LatencyModel.CONSTANT
+    entry_ns: int = 1_000_000  # 0..DELAY_MAX_NS; the simulated clock needs at least 1
+    response_ns: int = 1_000_000
+    entry_jitter_ns: int = 0  # JITTER: uniform 0..this on top
+    response_jitter_ns: int = 0
+    seed: int = 0  # >= 0
+    queue_model: QueueModel = QueueModel.RISK_AVERSE
+    queue_n: float = 2.0  # exponent of the power models, 0 < n <= EXPONENT_MAX
+    whole_fills: bool = False  # an order fills completely once any of it is executable, a taker at the best price
+    snapshot_interval_ns: int = 60_000_000_000  # of the PERIODIC account, 0: none
+    expiry_ns: int = 1_000_000_000  # open orders live this long after the end of the feed
+    utc_offset_ns: int = 0  # added to `now` gives UTC, for the day of the loss cap
+    limits: RiskLimits = RiskLimits()  # of the account
+
+    def problems(self) -> list[str]:
+        """Every value out of its range, one line each; empty when all hold."""
+        ranges = {
+            "symbol": (0, MAX_SYMBOLS - 1),
+            "cash0": (0, MONEY_MAX),
+            "maker_cbps": (-MAX_FEE_CBPS, MAX_FEE_CBPS),
+            "taker_cbps": (-MAX_FEE_CBPS, MAX_FEE_CBPS),
+            "entry_ns": (0, DELAY_MAX_NS),
+            "response_ns": (0, DELAY_MAX_NS),
+            "entry_jitter_ns": (0, DELAY_MAX_NS),
+            "response_jitter_ns": (0, DELAY_MAX_NS),
+            "seed": (0, (1 << 63) - 1),
+            "snapshot_interval_ns": (0, PERIOD_MAX_NS),
+            "expiry_ns": (0, PERIOD_MAX_NS),
+        }
+        found = [
+            f"{name} {getattr(self, name)} lies outside {least}..{most}"
+            for name, (least, most) in ranges.items()
+            if not least <= getattr(self, name) <= most
+        ]
+        if not 0.0 < self.queue_n <= EXPONENT_MAX:
+            found.append(f"queue_n {self.queue_n} lies outside 0 (excluded)..{EXPONENT_MAX}")
+        return found + [f"limits.{problem}" for problem in self.limits.problems()]
+
+    def store(self, p: Any) -> None:
+        """Write the values that the fold reads into a BROKER_PARAMS record."""
+        for name in BROKER_PARAMS.names or ():
+            if name != "latency":
+                p[name] = getattr(self, name)
+        p["latency"]["model"] = self.latency_model
+        for name in ("entry_ns", "response_ns", "entry_jitter_ns", "response_jitter_ns", "seed"):
+            p["latency"][name] = getattr(self, name)

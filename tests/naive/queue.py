@@ -1,0 +1,41 @@
+"""The queue models as the formulas stand in the literature, in exact fractions where they are rational."""
+
+import math
+from fractions import Fraction
+
+from ringsim.broker.queue import QueueModel
+
+
+def probability(model, n, front, back):
+    """Exact for a rational model with a whole n, else float."""
+    if front == 0 and back == 0:
+        return 1
+    if model in (QueueModel.POWER, QueueModel.POWER2, QueueModel.POWER3):
+
+        def f(x):
+            return x**n
+    else:
+
+        def f(x):
+            return math.log(1 + x)
+
+    if model in (QueueModel.POWER, QueueModel.LOG):
+        return f(back) / (f(back) + f(front))
+    if model in (QueueModel.POWER2, QueueModel.LOG2):
+        return f(back) / f(back + front)
+    return 1 - f(front / (front + back))
+
+
+def depth(model, n, front, traded, before, after):
+    """F after the level went from `before` to `after`."""
+    change = before - after - traded
+    if model == QueueModel.RISK_AVERSE or change < 0:
+        return min(front, after)
+    back = before - front
+    p = probability(model, n, max(front, 0), max(back, 0))
+    return min(front - (1 - p) * change + min(back - p * change, 0), after)
+
+
+def executable(front):
+    """round(-F), halves up, as soon as F < 0."""
+    return math.floor(-front + Fraction(1, 2)) if front < 0 else 0
