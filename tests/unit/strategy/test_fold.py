@@ -1,0 +1,496 @@
+"""The strategy stage: what it sends, when, and what it never does. Every input also goes to the naive twin."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringsim.control import RunState
+from ringsim.errors import BadInput
+from ringsim.lifecycle import Lifecycle
+from ringsim.limits import CREDITS
+from ringsim.records import (
+    NEVER_NS,
+    ControlCode,
+    EventFlag,
+    EventKind,
+    GapCode,
+    OrderFlag,
+    OrderKind,
+    Reason,
+    ReportKind,
+    Side,
+    Tif,
+    Trading,
+    Verdict,
+)
+from ringsim.strategy.fold import RETRY_NS, strategy_init
+from ringsim.strategy.params import StrategyParams
+from ringsim.strategy.protocol import MAX_INTENTS
+from tests.unit.strategy.stage import MILLI, SECOND, Stage
+
+NEW, CANCEL, REFUSED = OrderKind.NEW, OrderKind.CANCEL, OrderKind.REFUSED
+SIGNAL, SIGNAL_END, SNAPSHOT = OrderKind.SIGNAL, OrderKind.SIGNAL_END, OrderKind.SNAPSHOT
+BUY, SELL = Side.BUY, Side.SELL
+
+
+def kinds(sent):
+    return [OrderKind(r["kind"]) for r in sent]
+
+
+def ready(**given):
+    """A stage with a balanced book: bid 1000, ask 1001, the first snapshot behind it."""
+    stage = Stage(**given)
+    stage.snapshot()
+    assert kinds(stage.book(1_000, 1_001)) == [SNAPSHOT]
+    stage.answer_all()
+    return stage
+
+
+def lean(stage, bid=1_000, ask=1_001, sign=1):
+    """A book message with imbalance +-8/12."""
+    return stage.book(bid, ask, *((10, 2) if sign > 0 else (2, 10)))
+
+
+def entered(sign=1, **given):
+    """A stage with a live signal, one full unit of confidence, and its entry order accepted."""
+    given.setdefault("min_confidence_ppm", 400_000)
+    stage = ready(**given)
+    stage.wait(100 * MILLI)
+    sent = lean(stage, sign=sign)
+    assert kinds(sent) == [SIGNAL, NEW]
+    stage.answer_all()
+    return stage, sent[-1]
+
+
+def test_a_signal_needs_its_confidence_and_says_how_sure_it_is():
+    stage = ready(min_confidence_ppm=725_000)
+    for _ in range(4):
+        stage.wait(100 * MILLI)
+        assert stage.book(1_002, 1_003, 29, 11) == []
+    stage.wait(100 * MILLI)
+    sent = stage.book(1_002, 1_003, 29, 11)  # imbalance .45, streak 5, momentum up: the worked value of the documents
+    assert kinds(sent) == [SIGNAL, NEW]
+    signal, order = sent
+    assert (signal["strength_ppm"], signal["confidence_ppm"], signal["signal_id"]) == (450_000, 725_000, 1)
+    assert signal["side"] == order["side"] == BUY
+
+
+def test_an_entry_is_post_only_at_the_own_best_for_a_share_of_what_the_limits_allow():
+    for sign, side, px in ((1, BUY, 1_000), (-1, SELL, 1_001)):
+        _, order = entered(sign)
+        assert (order["side"], order["px_ticks"], order["tif"]) == (side, px, Tif.POST_ONLY)
+        assert order["qty_lots"] == order["asked_lots"] == 7, "half of 15: the order size is the smallest limit"
+        assert (order["verdict"], order["reason"], order["order_id"]) == (Verdict.APPROVED, Reason.NONE, 1)
+        assert order["flag_bits"] == 0
+
+
+def test_no_signal_where_the_spread_is_too_wide():
+    stage = ready(min_confidence_ppm=300_000, max_spread_bps=19.9)
+    assert stage.book(1_000, 1_002, 10, 2) == [], "20 bps"
+    assert kinds(stage.book(1_000, 1_001, 10, 2)) == [SIGNAL, NEW]
+
+
+def test_the_best_moves_cancel_then_a_new_order_and_never_two():
+    stage, _ = entered()
+    stage.wait(MILLI)
+    assert kinds(lean(stage, bid=1_000, ask=1_002)) == [], "the other side's best does not matter"
+    sent = lean(stage, bid=1_001, ask=1_002)
+    assert kinds(sent) == [CANCEL] and sent[0]["target_id"] == 1
+    assert lean(stage, bid=1_002, ask=1_003) == [], "its cancel is on the way"
+    sent = stage.answer()
+    assert kinds(sent) == [NEW] and sent[0]["px_ticks"] == 1_002
+
+
+def test_a_cancel_that_comes_too_late_is_followed_by_the_next_entry():
+    stage, _ = entered()
+    lean(stage, bid=1_001, ask=1_002)
+    stage.fill(1)
+    stage.wait(MILLI)
+    sent = stage.answer()  # CANCEL_REJECTED, UNKNOWN_ORDER
+    assert sent == [] and stage.s.v.own_orders == 1, "the entry that followed the fill is at work already"
+    assert stage.records[-1]["order_id"] == 2
+
+
+def test_the_confidence_decays_by_half_and_the_signal_ends_at_its_minimum_to_the_nanosecond():
+    stage = ready(min_confidence_ppm=400_000, signal_decay_ns=500 * MILLI)
+    stage.book(1_000, 1_001, 65, 35)  # imbalance .3: .25 + .03, momentum 0: too little
+    assert stage.records[-1]["kind"] == SNAPSHOT
+    stage.wait(MILLI)
+    stage.book(1_000, 1_001, 10, 2)
+    start = stage.now
+    signal = stage.records[-2]
+    assert signal["confidence_ppm"] == 560_000
+    expected = 500 * MILLI * np.log2(1.4)
+    assert stage.s.timer_ns == start + int(expected) + 1
+    stage.answer_all()
+    assert stage.wait(int(expected)) == []
+    sent = stage.wait(1)
+    assert kinds(sent) == [SIGNAL_END, CANCEL]
+    assert sent[0]["hold_ns"] == int(expected) + 1 and sent[0]["signal_id"] == 1
+
+
+def test_a_renewal_sets_the_confidence_anew_also_downwards():
+    stage, _ = entered(min_confidence_ppm=500_000)
+    assert stage.s.own.confidence_ppm == 530_000
+    stage.wait(10 * MILLI)
+    lean(stage)
+    assert (stage.s.own.confidence_ppm, stage.s.own.streak) == (560_000, 2)
+    stage.wait(10 * MILLI)
+    assert stage.book(1_000, 1_001, 20, 10)[:1] != [], "imbalance 1/3: confidence .37 is below the minimum"
+    assert kinds(stage.records)[-2:] == [SIGNAL_END, CANCEL]
+
+
+def test_a_weak_book_breaks_the_streak_but_not_the_signal():
+    stage, _ = entered()
+    lean(stage)
+    assert stage.s.own.streak == 2
+    assert stage.book(1_000, 1_001, 10, 9) == []
+    assert (stage.s.own.streak, stage.s.own.sign) == (0, 1)
+    lean(stage)
+    assert stage.s.own.streak == 1
+
+
+def test_a_signal_that_turns_ends_and_the_position_is_closed_before_the_next_entry():
+    stage, _ = entered()
+    stage.fill(1)
+    stage.answer_all()  # a second entry followed at once
+    stage.wait(5 * MILLI)
+    sent = lean(stage, sign=-1)
+    assert kinds(sent) == [SIGNAL_END, SIGNAL, CANCEL]
+    assert [r["side"] for r in sent] == [BUY, SELL, BUY]
+    sent = stage.answer_all()
+    close = sent[-1]
+    assert kinds(sent) == [NEW]
+    assert (close["side"], close["tif"], close["qty_lots"]) == (SELL, Tif.IOC, 7)
+    assert close["px_ticks"] == 999, "one tick through the best bid: 5 bps of 1000 are less"
+    assert close["flag_bits"] == OrderFlag.CLOSES | OrderFlag.REDUCES
+    assert close["signal_id"] == 1, "it closes what the first signal opened"
+    sent = stage.fill(close["order_id"], 7)
+    assert kinds(sent) == [NEW] and sent[0]["tif"] == Tif.POST_ONLY and sent[0]["side"] == SELL
+
+
+def test_a_close_is_repeated_while_a_position_is_left():
+    stage, _ = entered()
+    stage.fill(1)
+    stage.answer_all()
+    stage.cancel(2, Reason.KILL_SWITCH)
+    assert kinds(stage.wait(400 * MILLI))[:1] == [SIGNAL_END]
+    close = stage.records[-1]
+    assert close["tif"] == Tif.IOC and close["qty_lots"] == 7
+    stage.answer_all()
+    assert stage.fill(close["order_id"], 3) == []
+    sent = stage.cancel(close["order_id"])
+    assert kinds(sent) == [NEW] and sent[0]["qty_lots"] == 4, "part of it went: at once again"
+    stage.answer_all()
+    assert stage.cancel(sent[0]["order_id"]) == [], "nothing went at this price: not again at the same"
+    sent = stage.book(998, 1_001)
+    assert kinds(sent) == [NEW] and sent[0]["px_ticks"] == 997
+    stage.answer_all()
+    assert stage.cancel(sent[0]["order_id"]) == []
+    sent = stage.wait(RETRY_NS)
+    assert kinds(sent) == [NEW], "or after a second"
+
+
+def test_holding_counts_from_the_first_entry_order():
+    stage = ready(min_confidence_ppm=400_000)
+    stage.control(ControlCode.RUN, RunState.PAUSED)
+    assert kinds(lean(stage)) == [SIGNAL]
+    stage.wait(100 * MILLI)
+    assert kinds(stage.control(ControlCode.RUN, RunState.RUNNING)) == [NEW]
+    stage.wait(50 * MILLI)
+    sent = lean(stage, sign=-1)
+    assert kinds(sent)[0] == SIGNAL_END and sent[0]["hold_ns"] == 50 * MILLI
+
+
+def test_a_refusal_is_recorded_once_and_tried_again_when_something_changed():
+    stage = ready(min_confidence_ppm=400_000, limits={"max_intent": 999})
+    sent = lean(stage)
+    assert kinds(sent) == [SIGNAL, REFUSED]
+    refused = sent[1]
+    assert (refused["verdict"], refused["reason"], refused["qty_lots"]) == (Verdict.REJECTED, Reason.INTENT, 0)
+    assert refused["order_id"] == 0 and refused["asked_lots"] == 1
+    assert stage.s.refused[Reason.INTENT] == 1
+    assert stage.answer_all() == [], "the broker's note of it is no change"
+    assert lean(stage) == []
+    sent = lean(stage, bid=999, ask=1_000)
+    assert kinds(sent) == [NEW], "at 999 one lot is within the limit"
+
+
+def test_a_position_at_its_limit_is_refused_once_a_second_however_the_price_moves():
+    stage, _ = entered(signal_decay_ns=100 * SECOND, limits={"max_position_lots": 7}, order_size_ppm=1_000_000)
+    sent = stage.fill(1)
+    assert kinds(sent) == [REFUSED] and sent[0]["reason"] == Reason.POSITION
+    for k in range(5):
+        stage.wait(100 * MILLI)
+        assert lean(stage, bid=1_001 + k, ask=1_002 + k) == []
+    assert kinds(stage.wait(500 * MILLI)) == [REFUSED]
+
+
+def test_out_of_tokens_it_waits_for_the_next_one():
+    stage, _ = entered(signal_decay_ns=100 * SECOND, limits={"orders_per_second": 2})
+    for bid in (1_001, 1_002):
+        lean(stage, bid=bid, ask=bid + 1)
+        stage.answer_all()
+    refused = stage.records[-1]
+    assert (refused["kind"], refused["reason"]) == (REFUSED, Reason.ORDER_RATE)
+    assert lean(stage, bid=1_003, ask=1_004) == []
+    sent = stage.wait(500 * MILLI)
+    assert kinds(sent) == [NEW] and sent[0]["created_ns"] == refused["created_ns"] + 500 * MILLI
+
+
+def test_a_post_only_that_would_have_taken_waits_for_another_price():
+    stage = ready(min_confidence_ppm=400_000)
+    lean(stage)
+    stage.answer()
+    assert stage.answer(ReportKind.REJECTED, Reason.WOULD_TAKE) == []
+    assert lean(stage) == []
+    assert kinds(lean(stage, bid=999, ask=1_000)) == [NEW]
+
+
+def test_nothing_is_sent_without_a_whole_book_and_an_entry_may_wait_through_a_gap():
+    stage, _ = entered()
+    stage.fill(1, 2)
+    assert stage.event(EventKind.GAP, code=GapCode.SEQUENCE) == []
+    assert stage.s.f.now.ready == 0 and stage.s.own.streak == 0
+    sent = stage.wait(300 * MILLI)
+    assert kinds(sent) == [SIGNAL_END, CANCEL], "a cancel always may"
+    stage.answer_all()
+    assert stage.position == 2 and stage.wait(100 * MILLI) == []
+    stage.snapshot()
+    assert kinds(stage.book(1_000, 1_001)) == [NEW], "the close, on the first whole message"
+
+
+def test_a_repeated_snapshot_is_no_message_to_a_valid_book():
+    stage, _ = entered()
+    samples = stage.s.f.now.sample
+    for kind, flags in ((EventKind.SNAPSHOT_BEGIN, 2), (EventKind.LEVEL, 3), (EventKind.SNAPSHOT_END, 3)):
+        assert stage.event(kind, BUY, 900, 5, flags) == []
+    assert stage.s.f.now.sample == samples and stage.s.f.now.ready == 1
+
+
+def test_other_symbols_and_half_messages_change_nothing():
+    stage = ready(min_confidence_ppm=400_000)
+    assert stage.event(EventKind.LEVEL, BUY, 1_000, 90, EventFlag.LAST, symbol=3) == []
+    assert stage.event(EventKind.GAP, code=GapCode.SEQUENCE, symbol=3) == [] and stage.s.f.now.ready == 1
+    assert stage.event(EventKind.LEVEL, BUY, 1_000, 90) == []
+    assert kinds(stage.event(EventKind.LEVEL, BUY, 999, 1, EventFlag.LAST)) == [SIGNAL, NEW]
+    stage.event(EventKind.GAP, code=GapCode.LAPPED, symbol=3)
+    assert stage.s.f.now.ready == 0, "what was lost may have been ours"
+
+
+@pytest.mark.parametrize("state", [Lifecycle.INIT, Lifecycle.WARMUP])
+def test_before_ready_it_only_looks(state):
+    stage = ready(min_confidence_ppm=400_000)
+    stage.control(ControlCode.LIFECYCLE, state)
+    assert kinds(lean(stage)) == [SIGNAL]
+    assert kinds(stage.control(ControlCode.LIFECYCLE, Lifecycle.READY)) == [NEW]
+
+
+def test_degraded_orders_go_out_and_end_provisional_without_a_flood():
+    stage = ready(min_confidence_ppm=400_000, signal_decay_ns=100 * SECOND)
+    stage.control(ControlCode.LIFECYCLE, Lifecycle.DEGRADED)
+    assert kinds(lean(stage)) == [SIGNAL, NEW]
+    stage.answer()
+    assert stage.answer(ReportKind.PROVISIONAL, Reason.NOT_READY) == []
+    assert lean(stage, bid=1_001, ask=1_002) == []
+    assert kinds(stage.control(ControlCode.LIFECYCLE, Lifecycle.READY)) == [NEW]
+
+
+def test_the_kill_switch_refuses_once_and_rearming_lets_it_go_on():
+    stage, _ = entered(signal_decay_ns=100 * SECOND)
+    stage.fill(1, 3)
+    stage.control(ControlCode.TRADING, Trading.HALTED)
+    stage.report(ReportKind.HALTED, reason=Reason.KILL_SWITCH)
+    sent = stage.cancel(1, Reason.KILL_SWITCH)
+    assert kinds(sent) == [REFUSED] and sent[0]["reason"] == Reason.KILL_SWITCH
+    stage.account(Trading.HALTED, Reason.KILL_SWITCH)
+    for bid in (1_001, 1_002):
+        stage.wait(2 * SECOND)
+        assert lean(stage, bid=bid, ask=bid + 1) == []
+    sent = stage.control(ControlCode.TRADING, Trading.ACTIVE)
+    assert kinds(sent) == [NEW] and sent[0]["px_ticks"] == 1_002
+
+
+def test_the_account_may_halt_and_reduce_without_the_own_gate():
+    stage, _ = entered(signal_decay_ns=100 * SECOND)
+    stage.fill(1, 3)
+    stage.account(Trading.REDUCING)
+    sent = stage.cancel(1, Reason.REDUCING)
+    assert kinds(sent) == [REFUSED] and sent[0]["reason"] == Reason.REDUCING
+    sent = lean(stage, sign=-1)
+    assert kinds(sent) == [SIGNAL_END, SIGNAL, NEW] and sent[2]["qty_lots"] == 3, "what reduces passes"
+    stage.answer_all()
+    stage.account(Trading.HALTED, Reason.DAILY_LOSS)
+    assert stage.cancel(2, Reason.DAILY_LOSS) == [], "the cancel said why"
+    assert kinds(stage.account(Trading.ACTIVE)) == [NEW]
+
+
+def test_its_own_loss_cap_halts_it_and_cancels_everything():
+    stage, _ = entered(signal_decay_ns=100 * SECOND)
+    stage.fill(1)  # 7 at 1000
+    stage.answer_all()
+    stage.book(1_000, 1_001, 10, 10)
+    assert stage.s.v.own_orders == 1
+    order = stage.s.orders[0]
+    stage.open[int(order.order_id)]["side"] = SELL  # as if it had sold: the ledger believes reports, not memories
+    sent = stage.fill(int(order.order_id), 5, px=150)
+    assert stage.s.risk.trading == Trading.HALTED and stage.s.risk.halt_reason == Reason.DAILY_LOSS
+    assert kinds(sent) == [OrderKind.CANCEL_ALL]
+    assert stage.s.cancel_all_credits == 0
+    stage.answer_all()
+    assert stage.s.cancel_all_credits == 1 and stage.s.v.own_orders == 0
+
+
+def test_after_the_end_of_the_feed_nothing_more():
+    stage, _ = entered()
+    stage.fill(1, 2)
+    sent = stage.end()
+    assert kinds(sent) == [SIGNAL_END, SNAPSHOT] and stage.s.timer_ns == NEVER_NS
+    assert lean(stage) == [] and stage.end() == []
+    assert stage.fill(1) == [] and stage.answer_all() == []
+    assert stage.s.ledger.position_lots == 7 and stage.s.credits == CREDITS, "reports are still booked"
+
+
+def test_snapshots_come_with_the_first_whole_book_then_on_the_interval():
+    stage = Stage(snapshot_interval_ns=2 * SECOND)
+    stage.now += 300 * MILLI
+    stage.snapshot()
+    first = stage.book(1_000, 1_001, 12, 11)
+    assert kinds(first) == [SNAPSHOT] and first[0]["sample"] == 1 and first[0]["bid_ticks"] == 1_000
+    times = [r["created_ns"] for r in stage.wait(5 * SECOND)]
+    assert times == [12 * SECOND, 14 * SECOND], "multiples of the interval"
+    stage.event(EventKind.GAP, code=GapCode.SEQUENCE)
+    blind = stage.wait(2 * SECOND)
+    assert kinds(blind) == [SNAPSHOT] and blind[0]["bid_ticks"] == 0 == blind[0]["imbalance"]
+
+
+def test_without_credits_it_looks_and_acts_when_they_come_back():
+    stage, _ = entered(snapshot_interval_ns=SECOND, signal_decay_ns=1_000 * SECOND)
+    while stage.s.credits > MAX_INTENTS:
+        stage.wait(SECOND)
+    assert lean(stage, bid=1_001, ask=1_002) == [] and stage.s.no_credit > 0
+    assert stage.s.own.streak == 2
+    sent = stage.answer()
+    assert kinds(sent) == [CANCEL]
+
+
+def test_timer_and_report_orders_carry_the_last_market_event():
+    stage, _ = entered()
+    stage.wait(3 * MILLI)
+    last = stage.seq - 1
+    sent = stage.fill(1)
+    assert (sent[0]["trigger_seq"], sent[0]["created_ns"] - sent[0]["trigger_ns"]) == (last, 3 * MILLI)
+
+
+def test_bad_parameters_are_all_named():
+    with pytest.raises(
+        BadInput, match=r"min_confidence_ppm 1000001.*feature_store 100 is no power of two.*limits.max_intent"
+    ):
+        bad = StrategyParams(capital=1, min_confidence_ppm=1_000_001, feature_store=100)
+        strategy_init(StrategyParams(**{n: getattr(bad, n) for n in bad.__struct_fields__} | {"limits": bad_limits()}))
+
+
+def bad_limits():
+    from ringsim.risk.limits import RiskLimits
+
+    return RiskLimits(max_intent=-1)
+
+
+# Anything at all, in any order, to the fold and to the twin.
+
+leaning = st.sampled_from([(10, 2), (10, 2), (2, 10), (12, 4), (10, 9), (65, 35), (1, 40)])
+steps = st.one_of(
+    st.tuples(st.just("book"), st.integers(-2, 2), st.sampled_from([1, 1, 1, 2, 30]), leaning),
+    st.tuples(st.just("book"), st.integers(-1, 1), st.just(1), st.sampled_from([(10, 2), (10, 3)])),
+    st.tuples(st.just("wait"), st.sampled_from([1, MILLI, 20 * MILLI, 100 * MILLI, 300 * MILLI, 1_100 * MILLI])),
+    st.tuples(st.just("answer")),
+    st.tuples(st.just("answer")),
+    st.tuples(st.just("refuse"), st.sampled_from([Reason.WOULD_TAKE, Reason.ORDER_RATE, Reason.NOT_READY])),
+    st.tuples(st.just("shrink"), st.integers(1, 3)),
+    st.tuples(st.just("fill"), st.integers(1, 9), st.integers(-40, 40), st.sampled_from([0, 3])),
+    st.tuples(st.just("fill"), st.just(99), st.integers(-5, 5), st.just(1)),
+    st.tuples(st.just("expire"), st.sampled_from([Reason.NO_LIQUIDITY, Reason.KILL_SWITCH])),
+    st.tuples(st.just("trade"), st.sampled_from([1, 2]), st.integers(1, 9)),
+    st.tuples(st.just("control"), st.sampled_from([(1, 2), (1, 3), (1, 1), (2, 0), (2, 0), (2, 1), (2, 2), (3, 1), (3, 0)])),
+    st.tuples(st.just("account"), st.sampled_from([Trading.ACTIVE, Trading.ACTIVE, Trading.REDUCING, Trading.HALTED])),
+    st.tuples(st.just("lost")),
+)  # fmt: skip
+settings_drawn = st.fixed_dictionaries(
+    {
+        "min_confidence_ppm": st.sampled_from([0, 350_000, 500_000, 700_000]),
+        "signal_decay_ns": st.sampled_from([50 * MILLI, 500 * MILLI, 5 * SECOND]),
+        "order_size_ppm": st.sampled_from([1, 333_333, 1_000_000]),
+        "snapshot_interval_ns": st.sampled_from([0, SECOND]),
+        "feature_store": st.sampled_from([2, 16]),
+        "limits": st.fixed_dictionaries(
+            {
+                "orders_per_second": st.sampled_from([0, 3]),
+                "max_position_lots": st.sampled_from([0, 12]),
+                "daily_loss_cap": st.sampled_from([0, 200]),
+                "max_drawdown": st.sampled_from([0, 300]),
+                "max_consecutive_losses": st.sampled_from([0, 2]),
+            }
+        ),
+    }
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(settings_drawn, st.lists(steps, max_size=60))
+def test_the_fold_is_its_naive_twin(given_settings, drawn):
+    stage = Stage(**given_settings)
+    stage.snapshot()
+    bid = 1_000
+    for step, *what in drawn:
+        orders = [r for r in stage.unanswered if r["kind"] == NEW]
+        if step == "book":
+            bid += what[0]
+            if stage.naive.book.state == "invalid":
+                stage.snapshot(bid, bid + 1)
+            stage.book(bid, bid + what[1], *what[2])
+        elif step == "wait":
+            stage.wait(what[0])
+        elif step == "answer" and stage.unanswered:
+            stage.answer()
+        elif step == "refuse" and orders and stage.unanswered[0] is orders[0]:
+            kind = ReportKind.PROVISIONAL if what[0] == Reason.NOT_READY else ReportKind.REJECTED
+            stage.answer(kind, what[0])
+        elif step == "shrink" and orders and stage.unanswered[0] is orders[0]:
+            stage.answer(lots=min(what[0], orders[0]["qty_lots"]))
+        elif step == "fill" and stage.open:
+            order = next(iter(stage.open.values()))
+            stage.fill(order["order_id"], min(what[0], order["left"]), what[2], order["px_ticks"] + what[1])
+        elif step == "expire" and stage.open:
+            stage.cancel(next(iter(stage.open)), what[0])
+        elif step == "trade":
+            stage.event(EventKind.TRADE, what[0], bid, what[1], EventFlag.LAST)
+        elif step == "control":
+            stage.control(*what[0])
+        elif step == "account":
+            stage.account(what[0], Reason.DAILY_LOSS if what[0] == Trading.HALTED else Reason.NONE)
+        elif step == "lost":
+            stage.event(EventKind.GAP, code=GapCode.SEQUENCE)
+        stage.wait(MILLI)
+    stage.end()
+    stage.answer_all()
+    assert stage.s.credits == CREDITS
+
+
+def test_the_same_inputs_give_the_same_bytes():
+    def run():
+        stage = Stage(min_confidence_ppm=400_000)
+        stage.snapshot()
+        rng = np.random.default_rng(5)
+        for _ in range(200):
+            stage.wait(int(rng.integers(1, 50)) * MILLI)
+            bid = 1_000 + int(rng.integers(-3, 4))
+            stage.book(bid, bid + 1, *(int(q) for q in rng.integers(1, 20, 2)))
+            if stage.unanswered and rng.integers(2):
+                stage.answer()
+            if stage.open and rng.integers(3) == 0:
+                stage.fill(next(iter(stage.open)))
+        return stage.state.tobytes(), len(stage.records)
+
+    first, again = run(), run()
+    assert first == again and first[1] > 50
