@@ -19,9 +19,9 @@ import msgspec
 import numpy as np
 
 from ringsim.records import ACCOUNT, ReportKind
+from ringsim.store.connection import connect_reading, record_bytes
 from ringsim.store.errors import StoreCorrupt
 from ringsim.store.schema import RINGS
-from ringsim.store.sqlite import connect_reading, record_bytes
 
 _CHUNK = 4096  # records hashed at a time
 

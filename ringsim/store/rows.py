@@ -319,6 +319,14 @@ class Rows:
         for seq, values in zip((first_seq + at).tolist(), _each(records[at], fields), strict=True):
             kind, signal_id, strategy, symbol, side, strength, confidence, verdict, reason, *when, hold_ns = values
             key = (self._strategies[strategy], signal_id)
+            before = self._active.pop(key, None)
+            if before is not None:  # ended by its end, or by beginning again
+                before.ended_ns, before.end_seq = when[-1], seq
+                before.end_reason, before.hold_ns = (REASON[reason], hold_ns) if kind == _SIGNAL_END else (None, None)
+                if before.seq < self._stored_seq:
+                    self._changes.changed_signals[before.seq] = before
+            elif kind == _SIGNAL_END:
+                self._changes.unmatched += 1
             if kind == _SIGNAL:
                 row = SignalRow(
                     seq, signal_id, key[0], self._symbols[symbol], SIDE[side], strength, confidence,
@@ -326,14 +334,6 @@ class Rows:
                 )  # fmt: skip
                 self._changes.new_signals.append(row)
                 self._active[key] = row
-                continue
-            ended = self._active.pop(key, None)
-            if ended is None:
-                self._changes.unmatched += 1
-                continue
-            ended.ended_ns, ended.hold_ns, ended.end_reason, ended.end_seq = when[-1], hold_ns, REASON[reason], seq
-            if ended.seq < self._stored_seq:
-                self._changes.changed_signals[ended.seq] = ended
 
     def _add_snapshots(self, first_seq: int, records: np.ndarray, at: np.ndarray) -> None:
         fields = ("sample", "strategy", "symbol", "created_ns", "trigger_seq", "trigger_ns", "bid_ticks", "ask_ticks",

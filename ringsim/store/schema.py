@@ -28,7 +28,7 @@ MIN_SQLITE = (3, 37)  # STRICT
 MAX_GRID_MULTIPLE = 1 << 12
 
 _BASE = """
-CREATE TABLE meta ( -- facts of the run: schema_version, run_id, clock, created, ringsim
+CREATE TABLE meta ( -- facts of the run: schema_version, run_id, clock, created, ringsim, crc32 (of the schema and all such facts)
   key TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -139,10 +139,10 @@ CREATE TABLE signals ( -- each signal, from its begin
   trigger_seq INTEGER NOT NULL,
   trigger_ns INTEGER NOT NULL,
   started_ns INTEGER NOT NULL,
-  ended_ns INTEGER, -- NULL: no end on record
+  ended_ns INTEGER, -- its end, or its next begin under the same id; NULL: neither is on record
   hold_ns INTEGER, -- holding period, from first entry order (or the start) to the end
   end_reason TEXT, -- of the record that ended it
-  end_seq INTEGER -- that record, in the orders ring
+  end_seq INTEGER -- that record, or the next begin, in the orders ring
 ) STRICT;
 
 CREATE INDEX signals_active ON signals (strategy_id, signal_id) WHERE ended_ns IS NULL;
@@ -253,7 +253,16 @@ _VIEWS = {
   depth_ratio, pressure_bps, momentum_bps, volatility, trade_flow""",
 }
 
-ROW_TABLES = tuple(_VIEWS)  # the tables that are derived from the records
+# The tables that are derived from the records, each with its key.
+ROW_KEYS = {
+    "orders": "seq",
+    "trades": "trade_id",
+    "signals": "seq",
+    "positions": "strategy_id, symbol",
+    "performance_metrics": "seq, name",
+    "strategy_snapshots": "seq",
+}
+assert ROW_KEYS.keys() == _VIEWS.keys()
 RINGS = ("orders", "reports")  # in name order, which is the order of the digest
 
 

@@ -14,171 +14,70 @@ there, tests and chaos make the n-th of them fail.
 import sqlite3
 import zlib
 from collections.abc import Callable, Collection, Iterable
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from ringsim.errors import BadInput
-from ringsim.records import ORDER, REPORT
-from ringsim.store.errors import (
-    StoreConflict,
-    StoreCorrupt,
-    StoreError,
-    StoreExists,
-    StoreFault,
-    StoreForeign,
-    StoreFull,
-    StoreLocked,
-    StoreMissing,
-    StoreNewer,
-    StoreReadOnly,
+from ringsim.store.connection import (
+    DTYPES,
+    RECORD_BYTES,
+    Wait,
+    check_kind,
+    check_pages,
+    check_records,
+    connect,
+    connect_temporary,
+    facts_crc32,
+    look,
+    patiently,
+    read_facts,
+    read_records,
+    record_bytes,
+    typed,
 )
+from ringsim.store.errors import StoreConflict, StoreCorrupt, StoreError, StoreExists
 from ringsim.store.rows import ROW_TYPES, Changes, OrderRow, PositionRow, Rows, SignalRow
-from ringsim.store.schema import (
-    APPLICATION_ID,
-    MIN_SQLITE,
-    RINGS,
-    SCHEMA_VERSION,
-    RunFacts,
-    check_facts,
-    instrument_row,
-    statements,
-)
-from ringsim.units import Instrument
+from ringsim.store.schema import RINGS, ROW_KEYS, SCHEMA_VERSION, RunFacts, check_facts, instrument_row, statements
 
 Seam = Callable[[str], None]
-Wait = Callable[[float], None]
 Slice = tuple[int, np.ndarray]  # first sequence, records
-T = TypeVar("T")
 Synchronous = Literal["full", "normal"]
-Check = Literal["none", "pages"]
+Check = Literal["none", "pages", "rows"]
 
 POINTS = ("open", "check", "begin", "read", "write", "commit", "committed", "checkpoint", "close")
 
-# A busy database: 2, 4, 8 ... ms, at most 64 ms at a time, 0.6 s in all; then the caller hears of it.
-TRIES = 14
-PAUSE_S, PAUSE_MAX_S = 0.002, 0.064
-
 CHECKPOINT_PAGES = 4000  # 16 MB of log: pages written by many batches go into the file once
-
-RECORD_BYTES = ORDER.itemsize - 8  # without the stamp
-_RECORDS = "SELECT seq, record FROM ring_records WHERE ring = ? ORDER BY seq"
-_DTYPES = {"orders": ORDER, "reports": REPORT}
 
 
 def no_seam(point: str) -> None:
     """The seam of every day: nothing happens."""
 
 
-def typed(error: sqlite3.Error, path: Path, doing: str) -> StoreError:
-    """The error by our names, from SQLite's result code; the message says what to do."""
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    text = f"{path}: {doing}: {error} ({name})"
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreLocked(f"{text}; another program is writing to it: close that one")
-    if code == sqlite3.SQLITE_FULL:
-        return StoreFull(f"{text}; free some space: what was committed stands")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return StoreReadOnly(f"{text}; the file and its folder must be writable")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreCorrupt(f"{text}; it is torn or overwritten: keep it for inspection and run again")
-    if code == sqlite3.SQLITE_IOERR:
-        return StoreFault(f"{text}; look at the disk")
-    if code == sqlite3.SQLITE_CONSTRAINT:
-        return StoreConflict(text)
-    return StoreError(text)
+def _no_wait(seconds: float) -> None:
+    """Nobody else can hold a lock on a temporary database."""
 
 
-def record_bytes(records: np.ndarray) -> np.ndarray:
-    """uint8[n, 120]: each record of an orders or reports ring without its stamp."""
-    plain = np.ascontiguousarray(records).view(np.ndarray)
-    return np.ascontiguousarray(plain.view(np.uint8).reshape(len(plain), -1)[:, 8:])
+def check_rows(connection: sqlite3.Connection, path: Path) -> None:
+    """That every row is what the records say: derives them again, beside, and compares.
 
-
-def connect_reading(path: Path) -> sqlite3.Connection:
-    """A read-only connection to a run's database, also while it is being written. Typed errors; see Store.open."""
-    _look(path)
-    try:
-        connection = _connect(path, "mode=ro")
-        try:
-            _check_kind(connection, path)
-        except StoreReadOnly:
-            # WAL wants to make a -shm file, which a read-only folder refuses; without a WAL none is needed.
-            connection.close()
-            wal = path.with_name(path.name + "-wal")
-            if wal.exists() and wal.stat().st_size:
-                raise
-            connection = _connect(path, "immutable=1")
-            _check_kind(connection, path)
-    except sqlite3.Error as error:
-        raise typed(error, path, "opening") from None
-    return connection
-
-
-def _connect(path: Path, how: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=0, isolation_level=None)
-
-
-def _look(path: Path) -> None:
-    if sqlite3.sqlite_version_info < MIN_SQLITE:
-        wanted = ".".join(map(str, MIN_SQLITE))
-        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: STRICT tables need {wanted}")
-    if not path.exists():
-        raise StoreMissing(f"{path}: there is no such database")
-    if not path.is_file():
-        raise StoreForeign(f"{path} is no file")
-
-
-def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
-    """That the file is ours and of this version."""
-    try:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
-        raise typed(error, path, "opening") from None
-    if application == 0 and tables == 0:
-        raise StoreCorrupt(f"{path} is empty: whoever made it never finished")
-    if application != APPLICATION_ID:
-        raise StoreForeign(f"{path} is a database, but not one of ringsim")
-    if version > SCHEMA_VERSION:
-        raise StoreNewer(f"{path} has schema version {version}, this ringsim reads {SCHEMA_VERSION}: update ringsim")
-    if version != SCHEMA_VERSION:
-        raise StoreCorrupt(f"{path} has schema version {version}; ringsim never wrote that")
-
-
-def read_facts(connection: sqlite3.Connection) -> RunFacts:
-    """What the database says of its run."""
-    meta = dict(connection.execute("SELECT key, value FROM meta"))
-    grids = connection.execute("SELECT symbol, tick, lot, market, quote FROM instruments ORDER BY number")
-    strategies = connection.execute("SELECT strategy_id FROM strategies ORDER BY number")
-    return RunFacts(
-        run_id=meta["run_id"],
-        clock=meta["clock"],
-        created=meta["created"],
-        instruments=tuple(Instrument(*row) for row in grids),
-        strategies=tuple(name for (name,) in strategies),
-        ringsim=meta["ringsim"],
-    )
-
-
-def check_records(connection: sqlite3.Connection, path: Path) -> None:
-    """That the records are those that were written: without holes up to the cursor, with the checksum beside it."""
-    cursors = {ring: (n, crc) for ring, n, crc in connection.execute("SELECT ring, next_seq, crc32 FROM cursors")}
-    if set(cursors) != set(RINGS):
-        raise StoreCorrupt(f"{path}: cursors of {sorted(cursors)}, expected {list(RINGS)}")
-    for ring, (next_seq, crc) in cursors.items():
-        expected, found = 0, 0
-        for seq, record in connection.execute(_RECORDS, (ring,)):
-            if seq != expected:
-                raise StoreCorrupt(f"{path}: {ring} record {expected} is missing, the next one is {seq}")
-            expected, found = seq + 1, zlib.crc32(record, found)
-        if (expected, found) != (next_seq, crc):
-            raise StoreCorrupt(f"{path}: {ring} holds {expected} records with checksum {found:08x}, "
-                               f"its cursor says {next_seq} with {crc:08x}")  # fmt: skip
+    Raises StoreCorrupt naming the first row that differs. Memory grows with the orders (about 1 KB each).
+    """
+    with Store._beside(read_facts(connection)) as fresh:
+        for ring in RINGS:  # orders first: reports speak of them
+            for first_seq, records in read_records(connection, ring):
+                try:
+                    fresh.write(**{ring: (first_seq, records)})
+                except StoreConflict as conflict:
+                    raise StoreCorrupt(f"{path}: its records contradict each other: {conflict}") from None
+        for table, key in ROW_KEYS.items():
+            query = f"SELECT * FROM {table} ORDER BY {key}"
+            for found, expected in zip_longest(connection.execute(query), fresh._execute(query)):
+                if found != expected:
+                    raise StoreCorrupt(f"{path}: {table} holds {found}, the records say {expected}")
 
 
 class Store:
@@ -188,7 +87,8 @@ class Store:
     synchronous: "full" syncs the WAL at each commit, so that what `write` returned from survives a power cut (about
     0.1-5 ms a batch, docs/database.md); "normal" only before a checkpoint: a kill loses nothing, a power cut the last
     batches. check: "pages" looks at every page and record before going on (time grows with the file); "none" is for the
-    replacement of a killed writer, whose bytes the kernel still has.
+    replacement of a killed writer, whose bytes the kernel still has; "rows" also derives every row again and compares, for
+    a database of unknown history (it costs as much as writing it did).
     """
 
     def __init__(
@@ -239,7 +139,7 @@ class Store:
         Raises StoreMissing, StoreForeign, StoreNewer, StoreCorrupt, StoreReadOnly, StoreLocked.
         """
         path = Path(path)
-        _look(path)
+        look(path)
         return cls._opened(path, "mode=rw", wait, seam, synchronous, lambda store: store._continue(check))
 
     @classmethod
@@ -265,6 +165,16 @@ class Store:
         return store
 
     @classmethod
+    def _beside(cls, facts: RunFacts) -> "Store":
+        """A store in a temporary file that nobody sees and that is gone with it."""
+        store = cls(Path("(temporary)"), connect_temporary(), wait=_no_wait, seam=no_seam, synchronous="normal")
+        store._execute("BEGIN")
+        store._fill(facts)
+        store._execute("COMMIT")
+        store._load()
+        return store
+
+    @classmethod
     def _opened(
         cls, path: Path, how: str, wait: Wait, seam: Seam, synchronous: Synchronous, then: Callable[["Store"], None]
     ) -> "Store":
@@ -272,7 +182,7 @@ class Store:
 
         def attempt() -> "Store":
             seam("open")
-            connection = _connect(path, how)
+            connection = connect(path, how)
             try:
                 store = cls(path, connection, wait=wait, seam=seam, synchronous=synchronous)
                 then(store)
@@ -281,7 +191,7 @@ class Store:
                 raise
             return store
 
-        return _patiently(attempt, wait, path, "opening")
+        return patiently(attempt, wait, path, "opening")
 
     def _make(self, facts: RunFacts) -> None:
         if not self._is_empty():  # before anything of it is changed: it may be somebody else's
@@ -293,6 +203,12 @@ class Store:
         self._execute("BEGIN IMMEDIATE")
         if not self._is_empty():  # somebody was faster
             raise StoreExists(f"{self.path} is there already")
+        self._fill(facts)
+        self._seam("commit")
+        self._execute("COMMIT")
+        self._load()
+
+    def _fill(self, facts: RunFacts) -> None:
         self._seam("write")
         for statement in statements():
             self._execute(statement)
@@ -307,21 +223,19 @@ class Store:
         self._insert("instruments", [instrument_row(k, i) for k, i in enumerate(facts.instruments)])
         self._insert("strategies", [(name, k) for k, name in enumerate(facts.strategies)])
         self._insert("cursors", [(ring, 0, 0) for ring in RINGS])
-        self._seam("commit")
-        self._execute("COMMIT")
-        self._load()
+        self._insert("meta", [("crc32", str(facts_crc32(self._connection)))])
 
     def _is_empty(self) -> bool:
         return self._execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 
     def _continue(self, check: Check) -> None:
-        _check_kind(self._connection, self.path)
-        if check == "pages":
+        check_kind(self._connection, self.path)
+        if check != "none":
             self._seam("check")
-            found = [line for (line,) in self._execute("PRAGMA quick_check(3)")]
-            if found != ["ok"]:
-                raise StoreCorrupt(f"{self.path} is torn or overwritten: {'; '.join(found)}")
+            check_pages(self._connection, self.path)
             check_records(self._connection, self.path)
+        if check == "rows":
+            check_rows(self._connection, self.path)
         self._load()
 
     # state
@@ -365,10 +279,10 @@ class Store:
         """
         slices = {ring: s for ring, s in (("orders", orders), ("reports", reports)) if s is not None and len(s[1])}
         for ring, (_, records) in slices.items():
-            if records.dtype != _DTYPES[ring]:
-                raise BadInput(f"the {ring} ring holds {_DTYPES[ring].names}, got records of {records.dtype}")
+            if records.dtype != DTYPES[ring]:
+                raise BadInput(f"the {ring} ring holds {DTYPES[ring].names}, got records of {records.dtype}")
         if slices:
-            _patiently(lambda: self._transaction(slices), self._wait, self.path, "writing")
+            patiently(lambda: self._transaction(slices), self._wait, self.path, "writing")
 
     def _transaction(self, slices: dict[str, Slice]) -> None:
         try:
@@ -477,7 +391,7 @@ class Store:
             self._seam("checkpoint")
             self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-        _patiently(attempt, self._wait, self.path, "checkpoint")
+        patiently(attempt, self._wait, self.path, "checkpoint")
 
     def close(self) -> None:
         """Checkpoint and close; afterwards the database is one file, unless somebody reads it. Idempotent.
@@ -510,18 +424,3 @@ _CHANGING = {
     "signals": ("ended_ns", "hold_ns", "end_reason", "end_seq"),
 }  # fmt: skip
 assert all(set(names) <= set(ROW_TYPES[table].__struct_fields__) for table, names in _CHANGING.items())
-
-
-def _patiently(attempt: Callable[[], T], wait: Wait, path: Path, doing: str) -> T:
-    """The result of `attempt`, which is called again after `wait` while the database is busy; other errors by their names."""
-    pause = PAUSE_S
-    for last in [False] * (TRIES - 1) + [True]:
-        try:
-            return attempt()
-        except (sqlite3.Error, StoreLocked) as error:
-            problem = error if isinstance(error, StoreError) else typed(error, path, doing)
-            if last or not isinstance(problem, StoreLocked):
-                raise problem from None
-        wait(pause)
-        pause = min(2 * pause, PAUSE_MAX_S)
-    raise AssertionError("unreachable")

@@ -158,6 +158,11 @@ def signal_rows(orders, strategies, symbols):
     for seq, record in enumerate(orders):
         order = fields(record)
         strategy_id = named(strategies, order["strategy"])
+        mine = [r for r in rows if (r["strategy_id"], r["signal_id"]) == (strategy_id, order["signal_id"])]
+        if order["kind"] in (OrderKind.SIGNAL, OrderKind.SIGNAL_END) and mine and mine[-1]["ended_ns"] is None:
+            mine[-1] |= {"ended_ns": order["created_ns"], "end_seq": seq}
+            if order["kind"] == OrderKind.SIGNAL_END:
+                mine[-1] |= {"hold_ns": order["hold_ns"], "end_reason": name(Reason, order["reason"])}
         if order["kind"] == OrderKind.SIGNAL:
             row = {"seq": seq, "strategy_id": strategy_id, "symbol": named(symbols, order["symbol"])}
             row |= {"side": name(Side, order["side"]), "verdict": name(Verdict, order["verdict"])}
@@ -165,11 +170,6 @@ def signal_rows(orders, strategies, symbols):
             row |= {"ended_ns": None, "hold_ns": None, "end_reason": None, "end_seq": None}
             same = ("signal_id", "strength_ppm", "confidence_ppm", "trigger_seq", "trigger_ns")
             rows.append(row | {field: order[field] for field in same})
-        elif order["kind"] == OrderKind.SIGNAL_END:
-            begun = [r for r in rows if (r["strategy_id"], r["signal_id"]) == (strategy_id, order["signal_id"])]
-            if begun and begun[-1]["ended_ns"] is None:
-                begun[-1] |= {"ended_ns": order["created_ns"], "hold_ns": order["hold_ns"], "end_seq": seq}
-                begun[-1] |= {"end_reason": name(Reason, order["reason"])}
     return rows
 
 

@@ -6,19 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ringsim.store.schema import ROW_TABLES
-from ringsim.store.sqlite import connect_reading
+from ringsim.store.connection import connect_reading
+from ringsim.store.schema import ROW_KEYS
 from tests.naive.store import tables as naive_tables
 from tests.unit.store.streams import STRATEGIES, SYMBOLS
-
-KEYS = {
-    "orders": "seq",
-    "trades": "trade_id",
-    "signals": "seq",
-    "strategy_snapshots": "seq",
-    "positions": "strategy_id, symbol",
-    "performance_metrics": "seq, name",
-}
 
 
 def read(path: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -34,8 +25,10 @@ def read_tables(path: Path, suffix: str = "") -> dict[str, list[dict[str, Any]]]
     connection.row_factory = sqlite3.Row
     try:
         return {
-            table: [dict(row) for row in connection.execute(f"SELECT * FROM {table}{suffix} ORDER BY {KEYS[table]}")]
-            for table in ROW_TABLES
+            table: [
+                dict(row) for row in connection.execute(f"SELECT * FROM {table}{suffix} ORDER BY {ROW_KEYS[table]}")
+            ]
+            for table in ROW_KEYS
         }
     finally:
         connection.close()
@@ -44,7 +37,7 @@ def read_tables(path: Path, suffix: str = "") -> dict[str, list[dict[str, Any]]]
 def assert_reconciled(path: Path, orders: np.ndarray, reports: np.ndarray) -> None:
     """Every row of every table is what the records say, and nothing else is there."""
     found, expected = read_tables(path), naive_tables(orders, reports, STRATEGIES, SYMBOLS)
-    for table in ROW_TABLES:
+    for table in ROW_KEYS:
         assert len(found[table]) == len(expected[table]), table
         for there, wanted in zip(found[table], expected[table], strict=True):
             differences = {

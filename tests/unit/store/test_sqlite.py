@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ringsim.errors import BadInput
 from ringsim.records import ORDER, REPORT, OrderKind, Reason, ReportKind
+from ringsim.store.connection import PAUSE_MAX_S, TRIES, connect_reading, read_records
 from ringsim.store.errors import (
     StoreConflict,
     StoreCorrupt,
@@ -24,7 +25,7 @@ from ringsim.store.errors import (
     StoreReadOnly,
 )
 from ringsim.store.schema import RunFacts
-from ringsim.store.sqlite import PAUSE_MAX_S, POINTS, TRIES, Store, connect_reading
+from ringsim.store.sqlite import POINTS, Store
 from tests.unit.store.conftest import Create, no_wait
 from tests.unit.store.streams import FACTS, Stream, actions, build, busy, long_stream, slices
 from tests.unit.store.tables import assert_reconciled, read, read_tables
@@ -141,6 +142,26 @@ def test_numbers_that_no_enum_has_still_make_a_row(create: Create):
         "UNKNOWN_3",
         "UNKNOWN_5",
     )
+
+
+def test_a_signal_that_begins_again_ends_once_whoever_looks(create: Create):
+    stream, store = build([(action, 0, 0, 4) for action in ("signal", "signal", "signal_end", "signal_end")]), create()
+    store.close()
+    for k in range(4):
+        with Store.open(store.path, wait=no_wait, check="rows") as store:
+            store.write_orders(k, stream.orders[k : k + 1])
+    assert_reconciled(store.path, stream.orders, stream.reports)
+
+
+def test_the_records_come_back_as_they_were(create: Create):
+    stream, store = long_stream(8000), create()
+    store.write((0, stream.orders), (0, stream.reports))
+    for ring, records in (("orders", stream.orders), ("reports", stream.reports)):
+        connection = connect_reading(store.path)
+        chunks = list(read_records(connection, ring))
+        connection.close()
+        assert np.concatenate([found for _, found in chunks]).tobytes() == records.tobytes()
+        assert [first for first, _ in chunks] == list(range(0, len(records), 4096))
 
 
 # Conflicts
