@@ -2,8 +2,13 @@
 
 import pytest
 
-from procs.cli.doctor import Finding, examine, verdict
+from procs import topology
+from procs.cli.doctor import Finding, examine, run_bytes, verdict
+from ringsim.config import Config, capacities
+from ringsim.fold.commit import copies_size
+from ringsim.fold.journal import journal_size
 from ringsim.shm import FOLDER
+from ringsim.telemetry.histogram import HISTOGRAM
 
 
 def found(root):
@@ -95,9 +100,18 @@ def test_the_containers_memory_limit(machine, limit, value, state):
 def test_shared_memory_that_cannot_hold_a_run_is_bad(machine, monkeypatch):
     root = machine("dev/shm/x", "")
     assert found(root)["/dev/shm"].state == "good"
-    monkeypatch.setattr("procs.cli.doctor._ring_bytes", lambda: 1 << 60)
+    monkeypatch.setattr("procs.cli.doctor.run_bytes", lambda: 1 << 60)
     finding = found(root)["/dev/shm"]
     assert finding.state == "bad" and "free some" in finding.meaning
+
+
+def test_what_a_run_is_said_to_take_is_what_it_takes():
+    rings = capacities(Config())
+    journals = len(topology.JOURNALS) * journal_size(rings.journal)
+    states = sum(map(copies_size, topology.STATE_DTYPES.values()))
+    slots = sum(getattr(rings, name) * dtype.itemsize for name, dtype in topology.RECORD_DTYPES.items())
+    total = slots + states + journals + len(topology.HOPS) * HISTOGRAM.itemsize + (1 << 16)  # headers, the control page
+    assert total <= run_bytes() <= 2 * total
 
 
 def test_an_old_sqlite_is_bad(machine, monkeypatch):

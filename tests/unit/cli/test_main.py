@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -51,6 +52,13 @@ def test_every_command_has_json_and_help_with_an_example(ringsim, path):
     answer = ringsim(*path, "--help")
     assert answer.code == 0
     assert f"Example: ringsim {' '.join(path)}" in " ".join(answer.out.split()) and "--json" in answer.out
+
+
+def test_every_command_file_is_mounted():
+    folder = Path(main.__file__).parent
+    assert {file.stem for file in folder.glob("*.py") if "app = typer.Typer(" in file.read_text()} - {"main"} <= set(
+        main.MOUNTED
+    )
 
 
 def test_the_command_line_starts_without_numba_and_numpy():
