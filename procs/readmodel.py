@@ -17,10 +17,13 @@ from procs.topology import HOPS, Plan, Segments
 from ringsim import control as c
 from ringsim.errors import BadInput, SegmentError
 from ringsim.lifecycle import Lifecycle
+from ringsim.market.capture import open_capture
 from ringsim.records import ORDER, REPORT, OrderKind, Reason, ReportKind, Side, Trading
 from ringsim.ring import OK, poll
+from ringsim.ring.ring import process_start
 from ringsim.telemetry.cell import read_cell
 from ringsim.telemetry.histogram import summarize_us
+from ringsim.units import Instrument
 
 ROLES = ("ingest", "strategy", "execution", "persistence")
 WAITS = {0: "", 1: "input", 2: "room", 3: "journal", 4: "parent"}
@@ -86,6 +89,7 @@ class View(msgspec.Struct):
     reports: list[Line]
     missed: int  # records that this reader was too slow for
     uptime_s: float
+    feed: dict[str, int] = {}
 
 
 class ReadModel:
@@ -132,7 +136,18 @@ class ReadModel:
             reports=list(self._newest["reports"]),
             missed=sum(int(o.at[2]) for o in self._observers.values()),
             uptime_s=time.monotonic() - self.started,
+            feed=self._cell(c.CELL_FEED, c.FEED_CELL),
         )
+
+    def over(self) -> bool:
+        """Whether the run has ended: in good order, or because its parent is gone."""
+        words = self.segments.control
+        owner, start = int(words[c.P_OWNER_PID]), int(words[c.P_OWNER_START])
+        return int(words[c.P_RUN]) == c.RunState.STOPPED or (owner > 0 and process_start(owner) != start)
+
+    def instrument(self) -> Instrument:
+        """What the run trades, and the grid of its integers."""
+        return open_capture(Path(self.segments.plan.capture_folder)).meta.instrument
 
     def _trading(self) -> str:
         """Halted if any writer says so: the operator, or a stage that keeps an account."""
