@@ -10,6 +10,8 @@ Invariants:
   max(now + response latency, the report before it). `timer_ns` is the earliest thing due, NEVER_NS if there is none, and
   while half of a message is folded: nothing is acted on between two levels of one message.
 - Each record of the orders ring gets exactly one report that returns its credit (ringsim.broker.reports).
+- A report names what caused it: the market event that filled or halted, the trigger of the record that it answers or acts
+  on, the END_OF_FEED event for the expiry; -1 for an account that only the clock asked for.
 - After each input that changed the account (a fill or a halt) its identities hold, or trading halts with LEDGER_IDENTITY;
   one ACCOUNT record follows. One input makes at most EXECUTION_OUT records.
 - Between BEGIN of a snapshot, or a GAP, and the next SNAPSHOT_END nothing fills and new orders are NO_BOOK; resting orders
@@ -64,7 +66,7 @@ from ringsim.records import (
 from ringsim.risk.gate import risk_account, risk_control, risk_open
 
 _NEVER = NEVER_NS
-_NONE, _NO_SLOT = np.int64(0), np.int64(-1)
+_NONE, _NO_SLOT, _NO_EVENT = np.int64(0), np.int64(-1), np.int64(-1)
 _BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
 _LEVEL, _TRADE, _PREDICTION, _QUOTE = (
     np.int64(k) for k in (EventKind.LEVEL, EventKind.TRADE, EventKind.PREDICTION, EventKind.QUOTE)
@@ -173,6 +175,7 @@ def _control(s, ev, now, out):
             halt(s, _KILL_SWITCH, now, out)
     elif code == _END_OF_FEED and s.expire_ns == _NEVER and s.finished == 0:
         s.expire_ns = now + s.p.expiry_ns
+        s.end_seq, s.end_ns = s.cause_seq, s.cause_ns
         s.mid_message = 0
 
 
@@ -338,7 +341,8 @@ def _account_now(s, flags, now, out):
 
 @kernel
 def _expire(s, now, out):
-    """One second after the end of the feed: cancel what is open or on its way, answer the rest, close the account."""
+    """Some time after the end of the feed: cancel what is open or on its way, answer the rest, close the account."""
+    s.cause_seq, s.cause_ns = s.end_seq, s.end_ns
     cancel_resting(s, _END_REASON, now, out)
     cancel_in_flight(s, _END_REASON, now, out)
     while s.in_flight_count > 0:
@@ -347,6 +351,7 @@ def _expire(s, now, out):
             report_answer(s, out, _NO_SLOT, _NOTED, _END_REASON, now)
         else:
             reject_change(s, _NO_SLOT, _END_REASON, now, out)
+    s.cause_seq, s.cause_ns = s.end_seq, s.end_ns
     s.finished = 1
     s.expire_ns, s.snapshot_ns = _NEVER, _NEVER
     _account_now(s, _FINAL, now, out)
@@ -367,6 +372,7 @@ def on_timer(s, now, out):
     if arrival == earliest:
         _act(s, now, out)
     elif s.snapshot_ns == earliest:
+        s.cause_seq, s.cause_ns = _NO_EVENT, _NONE
         s.snapshot_ns = (now // s.p.snapshot_interval_ns + 1) * s.p.snapshot_interval_ns
         _account_now(s, _PERIODIC, now, out)
     else:

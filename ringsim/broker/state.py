@@ -107,11 +107,13 @@ BROKER_STATE = np.dtype(
         ("lifecycle", "i8"),
         ("run", "i8"),
         ("finished", "i8"),  # 1 after the expiry: nothing executes any more
-        ("cause_seq", "i8"),  # market event, or trigger of the order, that caused what is reported now
+        ("cause_seq", "i8"),  # market event, or trigger of the order, that caused what is reported now; -1: the clock did
         ("cause_ns", "i8"),
         ("mark_ticks", "i8"),  # last known mid, rounded down
         ("snapshot_ns", "i8"),  # next PERIODIC account
         ("expire_ns", "i8"),
+        ("end_seq", "i8"),  # the END_OF_FEED event
+        ("end_ns", "i8"),
         ("due_ns", "i8"),  # of the last record put in flight
         ("deliver_ns", "i8"),  # of the last report
         ("entries", "i8"),  # records ever put in flight

@@ -384,6 +384,7 @@ class NaiveBroker:
             risk_control(self.risk, value)
         elif code == ControlCode.END_OF_FEED and self.expire_at == NEVER_NS and not self.over:
             self.expire_at = now + self.p.expiry_ns
+            self.end = self.cause
             self.half_message = False
 
     # Orders
@@ -440,13 +441,16 @@ class NaiveBroker:
         elif self.snapshot_at == due:
             every = self.p.snapshot_interval_ns
             self.snapshot_at = (now // every + 1) * every
+            self.cause = (-1, 0)
             self.account_now(now, ReportFlag.PERIODIC)
         else:
+            self.cause = self.end
             self.cancel_everything(Reason.END_OF_FEED, now)
             while self.flying:
                 record = self.flying.pop(0)
                 self.cause = (record["trigger_seq"], record["trigger_ns"])
                 self.turn_away_later(record, Reason.END_OF_FEED, now)
+            self.cause = self.end
             self.over = True
             self.snapshot_at = self.expire_at = NEVER_NS
             self.account_now(now, ReportFlag.FINAL)
