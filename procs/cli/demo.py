@@ -32,12 +32,14 @@ def demo(
     ] = None,
     polls: Annotated[int | None, typer.Option(metavar="P", help="Polls a step, instead of the scenario's.")] = None,
     capacity: Annotated[
-        int | None, typer.Option(metavar="C", help="Slots of the ring, a power of two. [default: 64]")
+        int | None, typer.Option(metavar="C", help="Slots of the ring, a power of two; 64 unless given.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Steps; the first 10 warm up. [default: 50]")] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Steps, 50 unless given; the first 10 warm up.")
+    ] = None,
     resync: Annotated[
         str | None,
-        typer.Option(metavar="oldest|newest", help="Where a lapped reader goes on. [default: oldest]"),
+        typer.Option(metavar="oldest|newest", help="Where a lapped reader goes on; oldest unless given."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -56,6 +58,8 @@ def demo(
         result = run_demo(asked, moments.append)
     except DemoInterrupted as interrupted:
         _show(out, asked, interrupted.result, moments)
+        if json:
+            out.say(f"ringsim: interrupted in step {interrupted.result.steps}")  # without it, main says so
         raise
     _show(out, asked, result, moments)
 
@@ -80,17 +84,17 @@ def _table(result: "DemoResult") -> Any:
     predicted, observed = result.predicted_first_overrun_step, result.first_overrun_step
     beyond = predicted is not None and predicted >= result.steps
     cells = {
-        "\nin / polled": f"{result.ingest_per_step} / {result.polls_per_step}",
-        "overrun\npredicted": "none" if predicted is None else f"step {predicted}",
-        "first\nobserved": "not yet" if beyond else "none" if observed is None else f"step {observed}",
-        "\npublished": result.published,
-        "\nacked": result.acked,
-        "\nexecuted": result.executed,
-        "\nfinal": result.final_state,
+        "\n\nin/polled": f"{result.ingest_per_step}/{result.polls_per_step}",
+        "first\noverrun\npredicted": "none" if predicted is None else predicted,
+        "first\noverrun\nobserved": "not yet" if beyond else "none" if observed is None else observed,
+        "\n\npublished": result.published,
+        "\n\nacked": result.acked,
+        "\n\nexecuted": result.executed,
+        "\n\nfinal": result.final_state,
     }
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for head in cells:
-        table.add_column(head.replace("overrun\np", "first overrun\np").replace("first\no", "\no"), no_wrap=True)
+        table.add_column(head, no_wrap=True)
     table.add_row(*map(str, cells.values()))
     return table
 
@@ -117,7 +121,7 @@ def _picture(result: "DemoResult", moments: list["Moment"], *, ascii_only: bool)
     eighths = _ASCII_EIGHTHS if ascii_only else _EIGHTHS
     margin = max(5, len(str(capacity)))
 
-    text = Text(f"\n{'slots':>{margin}}   taken when the polls of a step begin" + _columns_mean(share) + "\n")
+    text = Text(f"\n{'slots':>{margin}}   taken when a step's polls begin{_columns_mean(share)}\n")
     for row in reversed(range(_ROWS)):
         label = str(capacity) if row == _ROWS - 1 else "0" if row == 0 else ""
         text.append(f"{label:>{margin}} |")
@@ -136,7 +140,7 @@ def _picture(result: "DemoResult", moments: list["Moment"], *, ascii_only: bool)
 
 
 def _columns_mean(share: int) -> str:
-    return "" if share == 1 else f"; a column is {share} steps, at their fullest"
+    return "" if share == 1 else f", the most of {share} steps"
 
 
 def _states_mean(moments: list["Moment"]) -> str:

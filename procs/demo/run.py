@@ -118,7 +118,7 @@ class _Shared:
                 self.ring.segment.unlink()
         if stops.caught:
             raise KeyboardInterrupt
-        self.page = np.ndarray(at.PAGE_WORDS, np.int64, self.segment.buf)
+        self.page: np.ndarray = np.ndarray(at.PAGE_WORDS, np.int64, self.segment.buf)
         self.producer = self.ring.producer()
         self.consumer = self.ring.consumer(_READER, resync=resync)
         self.waiter = waiter("backoff")
