@@ -69,13 +69,14 @@ def _run(segments: Segments, say: Callable[[int, int, str], None]) -> None:
         type(stage)(segments)
     step(5)
     while not (ingest.done() and strategy.done() and execution.done()):
-        for stage in (ingest, strategy, execution):
-            stage.slice(_soon(), 4096)
+        ingest.slice(_soon() + 1_000_000, 64)
+        strategy.slice(_soon(), 4096)
+        execution.slice(_soon(), 4096)
         for reader, buffer in zip(readers, buffers, strict=True):
             release(reader, copy_out(reader, buffer))
     say(len(_STEPS), len(_STEPS), "warm")
 
 
 def _soon() -> int:
-    """A deadline that has passed once the stage has nothing to do."""
+    """A deadline that has passed once a stage finds nothing to do."""
     return int(now_ns())

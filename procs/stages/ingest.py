@@ -214,11 +214,11 @@ def ingest_slice(states, g, hops, cell, feed_cell, waiter, until_ns, inputs):
                 observe(hops[_PUBLISH], now_ns() - s.recv_ns)
             done += 1
         now = now_ns()
-        if now >= until_ns:
+        if now >= until_ns and done > 0:
             break
         kind = _choose(s, g, now)
         if kind < 0:
-            if g.sent[_REASON] == NO_JOURNAL or s.ended == 1:
+            if now >= until_ns or g.sent[_REASON] == NO_JOURNAL or s.ended == 1:
                 break
             idle(waiter)
             continue
