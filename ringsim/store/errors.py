@@ -55,3 +55,7 @@ class StoreMissing(StoreError, BadInput):
 
 class StoreExists(StoreError, BadInput):
     """There is already something where a new file should go."""
+
+
+class NoSuchRun(StoreError, BadInput):
+    """No run, or more than one, goes by the name that was given."""
