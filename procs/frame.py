@@ -30,6 +30,7 @@ MIN_WIDTH, MIN_HEIGHT = 60, 15
 _TABLE_WIDTH = 76  # from here rings are a table with a heading, and stages say their generation and memory
 _WIDE = 100  # from here stages say their inputs
 _THREE_TAPES = 120  # from here fills and other answers have a column each
+_TIMED_TAPE = 60  # a column of the tape that is so wide says the time of day instead of an age
 
 GOOD, NOTE, BAD, DIM, HEAD = "green", "yellow", "bold red", "dim", "bold"
 STYLES = {
@@ -359,7 +360,7 @@ class Frame:
         return out[:rows]
 
     def _line(self, line: "Line", width: int) -> list[Part]:
-        """What happened to how much at which price and why; how long ago if there is room for all of it."""
+        """What happened to how much at which price and why; when, or how long ago, if there is room for all of it."""
         i, kind = self.instrument, plain(line.kind)
         side = plain(line.side) if line.side != "NONE" else ""
         said: list[Part] = [(f"{kind:<8} ", STYLES.get(kind, BAD))]
@@ -368,9 +369,10 @@ class Frame:
         price: list[Part] = [(f"@ {f.price(i, line.px_ticks)} ", "")] if line.px_ticks else []
         why: list[Part] = [(f"{plain(line.reason)} ", NOTE)] if line.reason != "NONE" else []
         whole = said + size + price + why
-        for when in (f.event_time(line.time_ns), f.age(self.view.account.get("time_ns", 0), line.time_ns)):
-            if when and length(whole) + len(when) <= width:
-                return [*clip(whole, width - len(when)), (when, DIM)]
+        ago = f.age(self.view.account.get("time_ns", 0), line.time_ns)
+        when = (f.event_time(line.time_ns) or ago) if width >= _TIMED_TAPE else ago
+        if when and length(whole) + len(when) <= width:
+            return [*clip(whole, width - len(when)), (when, DIM)]
         return clip(next((p for p in (whole, said + size + why, said + why) if length(p) <= width), said), width)
 
 

@@ -52,7 +52,7 @@ def progress_line(view: "View", instrument: Instrument) -> str:
 class Lines:
     """Whole lines to a stream, never waiting for who reads them. `dropped`: how many there was no room for.
 
-    A file takes every line; a pipe, a terminal or a FIFO only when it has room. Once nobody reads, all are dropped.
+    A file takes every line (OSError if it cannot); a pipe or a terminal when it has room. Once `gone`, all are dropped.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -60,15 +60,16 @@ class Lines:
         self._end = Terminal.open(stream)
         self.dropped = 0
 
+    @property
+    def gone(self) -> bool:
+        """Whether nobody reads any more."""
+        return self._end is not None and self._end.closed
+
     def say(self, line: str) -> bool:
         """Send a line; the next one that fits says how many did not. Returns False if it was dropped."""
         missed = f"  [{self.dropped} lines dropped: the reader was slow]" if self.dropped else ""
         if self._end is None:
-            try:
-                print(line, file=self.stream, flush=True)
-            except (OSError, ValueError):
-                self.dropped += 1
-                return False
+            print(line, file=self.stream, flush=True)
             return True
         if self._end.offer(f"{line}{missed}\n".encode(errors="replace")):
             self.dropped = 0
