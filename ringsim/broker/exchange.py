@@ -40,7 +40,7 @@ from ringsim.broker.account import (
 from ringsim.broker.latency import latency_entry
 from ringsim.broker.liquidity import forget_taken, level_was_set
 from ringsim.broker.matching import cross_fills, crossed, trade_fills
-from ringsim.broker.orders import orders_clear
+from ringsim.broker.orders import orders_clear, watched
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import queue_depth
 from ringsim.broker.reports import report_account, report_answer, report_received
@@ -66,6 +66,7 @@ from ringsim.records import (
 from ringsim.risk.gate import risk_account, risk_control, risk_open
 
 _NEVER = NEVER_NS
+_QUIET, _CROSS, _ALL = np.int64(0), np.int64(1), np.int64(2)  # what an event still asks for after the quiet fold
 _NONE, _NO_SLOT, _NO_EVENT = np.int64(0), np.int64(-1), np.int64(-1)
 _BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
 _LEVEL, _TRADE, _PREDICTION, _QUOTE = (
@@ -106,17 +107,18 @@ def broker_init(params: BrokerParams) -> np.ndarray:
     ledger_open(s.ledger, params.cash0)
     orders_clear(s)
     s.lifecycle, s.run = Lifecycle.READY, RunState.RUNNING
-    s.timer_ns, s.snapshot_ns, s.expire_ns = NEVER_NS, NEVER_NS, NEVER_NS
+    s.timer_ns, s.next_ns, s.snapshot_ns, s.expire_ns = NEVER_NS, NEVER_NS, NEVER_NS, NEVER_NS
     s.cause_seq = -1
     return state
 
 
 @kernel
 def _set_timer(s):
-    """The earliest thing that is due."""
+    """The earliest thing that is due; hidden while half of a message is folded."""
     due = min(s.snapshot_ns, s.expire_ns)
     if s.in_flight_count > 0:
         due = min(due, s.in_flight[s.in_flight_head].due_ns)
+    s.next_ns = due
     s.timer_ns = _NEVER if s.mid_message != 0 else due
 
 
@@ -184,6 +186,8 @@ def _rare_event(s, ev, seq, now, out):
     """Snapshots, gaps and control: returns as book_fold."""
     s.cause_seq, s.cause_ns = seq, ev.recv_ns
     if ev.kind == _CONTROL:
+        if (ev.flag_bits & _LAST) != 0:
+            s.mid_message = 0
         _control(s, ev, now, out)
         _finish(s, now, out)
         return False
@@ -199,42 +203,76 @@ def _rare_event(s, ev, seq, now, out):
 
 
 @kernel
-def on_market(s, ev, seq, now, out):
-    """Fold a market event.
+def _fold_quietly(s, ev):
+    """What most events need, and nothing else: returns QUIET, or what is still to be done.
 
-    ev: MARKET_EVENT record. seq: its sequence in the market ring. now: ns, never decreasing over all inputs.
+    Kept small and without the outbox, so that it costs little more than the book's own fold.
     """
     kind = ev.kind
-    if ev.symbol != s.p.symbol and kind != _CONTROL:
-        return
+    if ev.symbol != s.p.symbol:
+        return _ALL if kind == _CONTROL else _QUIET
     last = (ev.flag_bits & _LAST) != 0
     if kind == _LEVEL:
-        side, px = np.int64(ev.side), ev.px_ticks
-        if px < s.watch_low[side & 3] or px > s.watch_high[side & 3]:
-            ready = book_fold(s.book, ev)
-        else:
-            ready = _watched_level(s, ev, side, px)
-        if not last:
-            s.mid_message = 1
-            s.timer_ns = _NEVER
-            return
-    elif kind in (_TRADE, _QUOTE, _PREDICTION):
-        ready = last and s.book.valid == VALID
-        if kind == _TRADE and s.open_orders > 0 and s.book.valid == VALID:
+        side, px = np.int64(ev.side) & 3, ev.px_ticks
+        if watched(s, side, px):
+            return _ALL
+        ready = book_fold(s.book, ev)
+        if last:
+            s.mid_message = 0
+            s.timer_ns = s.next_ns
+            return _CROSS if ready and s.open_orders > 0 and crossed(s) else _QUIET
+        s.mid_message = 1
+        s.timer_ns = _NEVER
+        return _QUIET
+    if kind == _TRADE or kind == _QUOTE or kind == _PREDICTION:  # noqa: SIM109  (a tuple is compared by a loop)
+        if last:
+            s.mid_message = 0
+            s.timer_ns = s.next_ns
+        if s.open_orders == 0 or s.book.valid != VALID:
+            return _QUIET
+        if kind == _TRADE:
+            px = ev.px_ticks
+            if px <= s.own_best[_BUY] if ev.side == _SELL else px >= s.own_best[_SELL]:
+                return _ALL
+        return _CROSS if last and crossed(s) else _QUIET
+    return _ALL
+
+
+@kernel
+def _fold_with_orders(s, ev, what, seq, now, out):
+    """An event that may concern our orders, or is rare. what: ALL, or CROSS if only the crossing is left to look at."""
+    kind = ev.kind
+    ready = True
+    last = (ev.flag_bits & _LAST) != 0
+    if what == _ALL:
+        if kind == _LEVEL:
+            ready = _watched_level(s, ev, np.int64(ev.side), ev.px_ticks)
+            s.mid_message = 0 if last else 1
+            s.timer_ns = s.next_ns if last else _NEVER
+        elif kind == _TRADE:
+            ready = last
             side = np.int64(ev.side)
             if ev.qty_lots > 0 and side in (_BUY, _SELL):
                 s.cause_seq, s.cause_ns = seq, ev.recv_ns
                 trade_fills(s, side, ev.px_ticks, ev.qty_lots, seq, now, out)
-    else:
-        ready = _rare_event(s, ev, seq, now, out)
+        else:
+            ready = _rare_event(s, ev, seq, now, out)
     if ready and s.open_orders > 0 and crossed(s):
         s.cause_seq, s.cause_ns = seq, ev.recv_ns
         cross_fills(s, seq, now, out)
     if s.touched != 0 or s.breach != 0:
         _finish(s, now, out)
-    if last and s.mid_message != 0:
-        s.mid_message = 0
-        _set_timer(s)
+
+
+@kernel
+def on_market(s, ev, seq, now, out):
+    """Fold a market event.
+
+    ev: MARKET_EVENT record. seq: its sequence in the market ring. now: ns, never decreasing over all inputs.
+    """
+    what = _fold_quietly(s, ev)
+    if what != _QUIET:
+        _fold_with_orders(s, ev, what, seq, now, out)
 
 
 # Orders

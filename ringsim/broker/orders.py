@@ -8,7 +8,7 @@
 
 Invariants: an order changes its status along an arrow only (any other step is a breach: ORDER_STATE, which halts);
 `rank` lists exactly the orders with `ranked` = 1, best price first, older before younger at one price; `working` is the
-sum of what they have left; `own_best`, `watch_low` and `watch_high` describe them and the taken levels.
+sum of what they have left; `own_best` and the `watch_` fields describe them and the taken levels.
 """
 
 import numpy as np
@@ -31,7 +31,8 @@ _ALLOWED = tuple(sum(1 << after for after in TRANSITIONS[before]) for before in 
 _ORDER_STATE = np.int64(Reason.ORDER_STATE)
 _BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
 _PENDING = np.int64(Status.PENDING)
-_NEVER = NEVER_NS
+_NEVER = np.int64(NEVER_NS)
+_NONE, _ONE = np.int64(0), np.int64(1)  # masks are shifts of this one: no overflow, compiled or not
 
 
 @kernel
@@ -129,15 +130,24 @@ def find_order(s, strategy, order_id):
 
 @kernel
 def update_watch(s, side):
-    """Recompute the best own price of a side and the range of prices to watch there."""
-    low, high = _NEVER, 0
+    """Recompute the best own price of a side and which prices to watch there."""
+    low, high, bits = _NEVER, _NONE, _NONE
     s.own_best[side] = 0 if side == _BUY else _NEVER
     count = s.ranked[side]
     if count > 0:
         best, worst = s.orders[s.rank[side, 0]].px, s.orders[s.rank[side, count - 1]].px
         s.own_best[side] = best
         low, high = min(best, worst), max(best, worst)
+    for i in range(count):
+        bits |= _ONE << (s.orders[s.rank[side, i]].px & 63)
     for i in range(s.taken_count):
         if s.taken[i].side == side:
             low, high = min(low, s.taken[i].px), max(high, s.taken[i].px)
-    s.watch_low[side], s.watch_high[side] = low, high
+            bits |= _ONE << (s.taken[i].px & 63)
+    s.watch_low[side], s.watch_high[side], s.watch_bits[side] = low, high, bits
+
+
+@kernel
+def watched(s, side, px):
+    """Whether a level may concern us: almost never wrong when it says yes, never when it says no."""
+    return (s.watch_bits[side] & (_ONE << (px & 63))) != 0 and s.watch_low[side] <= px <= s.watch_high[side]

@@ -96,10 +96,16 @@ BROKER_STATE = np.dtype(
     [
         ("pos", POSITIONS),
         ("timer_ns", "i8"),  # when on_timer wants to be called, NEVER_NS if not
+        ("next_ns", "i8"),  # the same, while half of a message hides it
         ("open_orders", "i8"),  # resting
         ("mid_message", "i8"),  # 1 between the levels of one message: nothing acts on half of it
         ("own_best", "i8", (4,)),  # by side: best own resting price; 0 (bids) or NEVER_NS (asks) if there is none
-        ("watch_low", "i8", (4,)),  # by side: prices below and above hold no own order and no taken level
+        (
+            "watch_bits",
+            "i8",
+            (4,),
+        ),  # by side: bit px mod 64 is set where a price may hold an own order or a taken level
+        ("watch_low", "i8", (4,)),  # and prices below and above hold none
         ("watch_high", "i8", (4,)),
         ("touched", "i8"),  # this input changed the account
         ("breach", "i8"),  # Reason of an invariant that this input broke
@@ -107,7 +113,10 @@ BROKER_STATE = np.dtype(
         ("lifecycle", "i8"),
         ("run", "i8"),
         ("finished", "i8"),  # 1 after the expiry: nothing executes any more
-        ("cause_seq", "i8"),  # market event, or trigger of the order, that caused what is reported now; -1: the clock did
+        (
+            "cause_seq",
+            "i8",
+        ),  # market event, or trigger of the order, that caused what is reported now; -1: the clock did
         ("cause_ns", "i8"),
         ("mark_ticks", "i8"),  # last known mid, rounded down
         ("snapshot_ns", "i8"),  # next PERIODIC account
