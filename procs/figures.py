@@ -30,11 +30,15 @@ def number(value: Decimal | float, places: int, width: int = 14, *, sign: bool =
     """
     if not math.isfinite(value):
         return UNKNOWN
+    if -(half := 0.5 * 10.0**-places) < value < half:
+        value = 0  # not -0.00
     mark = "+" if sign and value >= 0 else ""
     room = width - len(mark)
     for text in (f"{value:,.{places}f}", f"{value:.{places}f}"):
         if len(text) <= room:
             return mark + text
+    if value == 0:
+        return mark + "0"
     if -100 < value < 100:  # its decimals are what it says
         return mark + _exponent(value, 1 if room > 7 else 0)
     text = f"{value:,.0f}"
@@ -43,6 +47,8 @@ def number(value: Decimal | float, places: int, width: int = 14, *, sign: bool =
 
 def _short(value: Decimal | float, width: int) -> str:
     for step, letter in enumerate(_THOUSANDS, 1):
+        if not -999.5 * 1000**step < value < 999.5 * 1000**step:
+            continue
         for places in (2, 1, 0):
             text = f"{value / 1000**step:.{places}f}{letter}"
             if len(text) <= width:

@@ -96,7 +96,7 @@ class Warming:
         self.stream = stream or sys.stderr
         self._lines: Lines | None = None
         self._terminal: Terminal | None = None
-        self._shown = -1
+        self._shown: int | None = None
         if _draws(self.stream):
             self._terminal = Terminal.open(self.stream)
         if self._terminal is None:
