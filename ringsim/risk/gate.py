@@ -60,16 +60,24 @@ DAY_NS = 86_400_000_000_000
 ORDER_COST = 1_000_000_000  # so that `orders_per_second` tokens a ns are that many orders a second, in integers
 REFILL_NS = 1_000_000_000  # the bucket holds one second of orders: any longer gap fills it
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_ACTIVE, _REDUCING, _HALTED = int(Trading.ACTIVE), int(Trading.REDUCING), int(Trading.HALTED)
-_APPROVED, _ADJUSTED, _REJECTED = int(Verdict.APPROVED), int(Verdict.ADJUSTED), int(Verdict.REJECTED)
+_BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
+_ACTIVE, _REDUCING, _HALTED = np.int64(Trading.ACTIVE), np.int64(Trading.REDUCING), np.int64(Trading.HALTED)
+_APPROVED, _ADJUSTED, _REJECTED = np.int64(Verdict.APPROVED), np.int64(Verdict.ADJUSTED), np.int64(Verdict.REJECTED)
 _INTENT, _POSITION, _ORDER_SIZE, _NOTIONAL = (
-    int(r) for r in (Reason.INTENT, Reason.POSITION, Reason.ORDER_SIZE, Reason.NOTIONAL)
+    np.int64(r) for r in (Reason.INTENT, Reason.POSITION, Reason.ORDER_SIZE, Reason.NOTIONAL)
 )
-_ORDER_RATE, _DAILY_LOSS, _DRAWDOWN = int(Reason.ORDER_RATE), int(Reason.DAILY_LOSS), int(Reason.DRAWDOWN)
-_COLLAR, _LOSSES = int(Reason.PRICE_COLLAR), int(Reason.CONSECUTIVE_LOSSES)
-_KILL_SWITCH, _REDUCING_REASON = int(Reason.KILL_SWITCH), int(Reason.REDUCING)
-_BAD_PRICE, _BAD_QUANTITY, _BAD_ORDER = int(Reason.BAD_PRICE), int(Reason.BAD_QUANTITY), int(Reason.BAD_ORDER)
+_ORDER_RATE, _DAILY_LOSS, _DRAWDOWN = (
+    np.int64(Reason.ORDER_RATE),
+    np.int64(Reason.DAILY_LOSS),
+    np.int64(Reason.DRAWDOWN),
+)
+_COLLAR, _LOSSES = np.int64(Reason.PRICE_COLLAR), np.int64(Reason.CONSECUTIVE_LOSSES)
+_KILL_SWITCH, _REDUCING_REASON = np.int64(Reason.KILL_SWITCH), np.int64(Reason.REDUCING)
+_BAD_PRICE, _BAD_QUANTITY, _BAD_ORDER = (
+    np.int64(Reason.BAD_PRICE),
+    np.int64(Reason.BAD_QUANTITY),
+    np.int64(Reason.BAD_ORDER),
+)
 
 
 def risk_open(r: Any, limits: RiskLimits, capital: int, utc_offset_ns: int = 0) -> None:

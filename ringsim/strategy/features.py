@@ -79,7 +79,7 @@ FEATURE_STATE = np.dtype(
     ]
 )
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
 _HIGH, _LOW = 2.0**40, 2.0**50
 # A squared log return of int64 prices is below 2**11, so a store of 2**12 highs stays below 2**63, and so do the lows.
 assert FEATURE_WINDOW <= 1 << 12

@@ -8,11 +8,8 @@ Invariants:
 - Nothing is sent while there is no whole book, before READY, while paused, or after the end of the feed; a cancel always may.
 - Every record emitted holds a credit until its report returns it; with fewer than MAX_INTENTS + 1 credits the strategy only
   looks on (`no_credit` counts), and is asked again when a report gave one back. A CANCEL_ALL has a credit of its own.
-- The position is what the reports say, and nobody's guess; the own gate counts orders as at work from the moment they
-  are sent until their last report.
-- What was refused (by the own gate: a REFUSED record; by the exchange) is held back until something changed that could
-  change the answer: the price where that mattered, a fill or cancel, trading's state, at the latest a second. While
-  trading is HALTED or REDUCING one refusal a purpose says so, and then no more until that changes.
+- The position is what the reports say, and nobody's guess. What was refused is held back until something changed
+  (strategy.orders).
 - An event that does not end a message costs the book update and nothing else.
 
 Outside READY: in DEGRADED it goes on, and its orders end PROVISIONAL at the broker, on the record; INIT and WARMUP send
@@ -20,397 +17,70 @@ nothing. Trading is halted if the own gate (own ledger, own limits, the operator
 Which strategy is asked stands in one import below; its state and parameters are nested records of their own dtype.
 """
 
-from typing import Any
-
 import numpy as np
 
-from ringsim.book import BOOK, VALID, book_fold
+from ringsim.book import VALID, book_fold
 from ringsim.control import RunState
-from ringsim.errors import BadInput
-from ringsim.fold.outbox import outbox_next
-from ringsim.fold.positions import POSITIONS
 from ringsim.kernel import kernel
-from ringsim.ledger import LEDGER, ledger_equity, ledger_fill, ledger_open
+from ringsim.ledger import ledger_equity, ledger_fill
 from ringsim.lifecycle import Lifecycle
-from ringsim.limits import CANCEL_ALL_CREDITS, CREDITS, OWN_ORDERS, STRATEGY_OUT
+from ringsim.limits import CREDITS, STRATEGY_OUT
 from ringsim.records import (
     NEVER_NS,
     ControlCode,
     EventFlag,
     EventKind,
     GapCode,
-    OrderFlag,
     OrderKind,
     Reason,
     ReportFlag,
     ReportKind,
-    Side,
     Trading,
-    Verdict,
 )
-from ringsim.risk.gate import (
-    RISK,
-    risk_account,
-    risk_control,
-    risk_headroom,
-    risk_judge,
-    risk_open,
-    risk_reducible,
-    risk_round_trip,
-    risk_token_ns,
+from ringsim.risk.gate import risk_account, risk_control, risk_round_trip
+from ringsim.strategy.features import features_clear, features_sample, features_trade
+from ringsim.strategy.imbalance import decide
+from ringsim.strategy.orders import (
+    RETRY_NS,
+    emit_cancel,
+    emit_cancel_all,
+    emit_order,
+    emit_signal,
+    emit_snapshot,
+    find_order,
+    hold_back,
+    let_go,
+    order_left,
 )
-from ringsim.strategy.features import FEATURE_STATE, features_clear, features_open, features_sample, features_trade
-from ringsim.strategy.imbalance import IMBALANCE_STATE, decide
-from ringsim.strategy.params import STRATEGY_PARAMS, StrategyParams
-from ringsim.strategy.protocol import INTENT, MAX_INTENTS, OWN_ORDER, SIZED_BY_STAGE, TAGS, VIEW, Cause
-from ringsim.strategy.sizing import entry_lots
+from ringsim.strategy.params import StrategyParams
+from ringsim.strategy.protocol import MAX_INTENTS, Cause
+from ringsim.strategy.state import STRATEGY_STATE, strategy_init
 
-RETRY_NS = 1_000_000_000  # a refused order may be tried again after this long, whatever else did not happen
+__all__ = ["STRATEGY_STATE", "StrategyParams", "on_market", "on_report", "on_timer", "strategy_init"]
 
-_HELD = np.dtype(  # a refused order, held back
-    [
-        ("until_ns", "i8"),  # 0: nothing is held
-        ("px_ticks", "i8"),
-        ("any_px", "i8"),  # 1: another price would not help
-        ("by_state", "i8"),  # 1: trading was not ACTIVE; only its change helps
-    ]
-)
-
-STRATEGY_STATE = np.dtype(
-    [
-        ("p", STRATEGY_PARAMS),
-        ("pos", POSITIONS),
-        ("timer_ns", "i8"),
-        ("credits", "i8"),
-        ("cancel_all_credits", "i8"),
-        ("book", BOOK),
-        ("f", FEATURE_STATE),
-        ("v", VIEW),
-        ("own", IMBALANCE_STATE),
-        ("intents", INTENT, (MAX_INTENTS,)),
-        ("orders", OWN_ORDER, (OWN_ORDERS,)),
-        ("held", _HELD, (TAGS,)),
-        ("ledger", LEDGER),
-        ("risk", RISK),
-        # words of the others, as told
-        ("lifecycle", "i8"),
-        ("run", "i8"),
-        ("account_trading", "i8"),  # Trading, from the account's reports
-        ("account_reason", "i8"),
-        # what is remembered between inputs
-        ("working_buy_lots", "i8"),  # left of the own orders
-        ("working_sell_lots", "i8"),
-        ("mark_ticks", "i8"),  # last mid, rounded down
-        ("trigger_seq", "i8"),  # last market event
-        ("trigger_ns", "i8"),
-        ("last_order_id", "i8"),
-        ("signal_id", "i8"),  # of the newest signal
-        ("signal_ns", "i8"),  # when it began
-        ("first_entry_ns", "i8"),  # its first entry order, 0 none yet
-        ("entry_signal_id", "i8"),  # signal of the newest entry order: a close belongs to it
-        ("snapshot_ns", "i8"),  # next SNAPSHOT, NEVER_NS before the first
-        ("held_ns", "i8"),  # earliest time at which an order held back may be tried again
-        ("starved", "i8"),  # 1: the strategy wanted to act and lacked credits
-        ("cancel_all", "i8"),  # 1: the own gate halted, and what works has not been cancelled yet
-        ("ended", "i8"),
-        # counters, for the summary
-        ("messages", "i8"),  # market messages that ended
-        ("decisions", "i8"),
-        ("signals", "i8"),
-        ("submitted", "i8"),  # NEW
-        ("adjusted", "i8"),  # of them, made smaller by the own gate
-        ("cancels", "i8"),
-        ("fills", "i8"),
-        ("snapshots", "i8"),
-        ("no_credit", "i8"),
-        ("held_back", "i8"),
-        ("refused", "i8", (128,)),  # by Reason
-    ]
-)
-
-_BUY = int(Side.BUY)
-_LEVEL, _TRADE, _BEGIN, _END_SNAPSHOT, _GAP, _CONTROL = (
-    int(k)
-    for k in (
-        EventKind.LEVEL,
-        EventKind.TRADE,
-        EventKind.SNAPSHOT_BEGIN,
-        EventKind.SNAPSHOT_END,
-        EventKind.GAP,
-        EventKind.CONTROL,
-    )
-)
-_LAST, _LAPPED = int(EventFlag.LAST), int(GapCode.LAPPED)
-_C_LIFECYCLE, _C_TRADING, _C_RUN, _C_END = (
-    int(c) for c in (ControlCode.LIFECYCLE, ControlCode.TRADING, ControlCode.RUN, ControlCode.END_OF_FEED)
-)
-_NEW, _CANCEL, _CANCEL_ALL, _REFUSED, _SIGNAL, _SIGNAL_END, _SNAPSHOT = (
-    int(k)
-    for k in (
-        OrderKind.NEW,
-        OrderKind.CANCEL,
-        OrderKind.CANCEL_ALL,
-        OrderKind.REFUSED,
-        OrderKind.SIGNAL,
-        OrderKind.SIGNAL_END,
-        OrderKind.SNAPSHOT,
-    )
-)
-_R_ACCEPTED, _R_PROVISIONAL, _R_REJECTED, _R_FILL, _R_CANCELLED, _R_CANCEL_REJECTED, _R_ACCOUNT, _R_HALTED = (
-    int(k)
-    for k in (
-        ReportKind.ACCEPTED,
-        ReportKind.PROVISIONAL,
-        ReportKind.REJECTED,
-        ReportKind.FILL,
-        ReportKind.CANCELLED,
-        ReportKind.CANCEL_REJECTED,
-        ReportKind.ACCOUNT,
-        ReportKind.HALTED,
-    )
-)
-_RETURNS_CREDIT = int(ReportFlag.RETURNS_CREDIT)
-_REDUCES, _CLOSES = int(OrderFlag.REDUCES), int(OrderFlag.CLOSES)
-_ADJUSTED, _REJECTED = int(Verdict.ADJUSTED), int(Verdict.REJECTED)
-_ACTIVE, _REDUCING, _HALTED = int(Trading.ACTIVE), int(Trading.REDUCING), int(Trading.HALTED)
-_BOOK, _NO_BOOK, _REPORT, _TIMER, _BY_CONTROL, _END = (
-    int(c) for c in (Cause.BOOK, Cause.NO_BOOK, Cause.REPORT, Cause.TIMER, Cause.CONTROL, Cause.END)
-)
-_READY, _DEGRADED, _RUNNING = int(Lifecycle.READY), int(Lifecycle.DEGRADED), int(RunState.RUNNING)
-_OPEN_ORDERS, _ORDER_RATE, _ASKED = int(Reason.OPEN_ORDERS), int(Reason.ORDER_RATE), int(Reason.ASKED)
-_UNKNOWN_ORDER, _REDUCING_REASON = int(Reason.UNKNOWN_ORDER), int(Reason.REDUCING)
-_INTENT, _NOTIONAL, _COLLAR = int(Reason.INTENT), int(Reason.NOTIONAL), int(Reason.PRICE_COLLAR)
-_WOULD_TAKE, _NO_LIQUIDITY, _NOT_FILLABLE = (
-    int(Reason.WOULD_TAKE),
-    int(Reason.NO_LIQUIDITY),
-    int(Reason.NOT_FILLABLE),
-)
-_NEVER = NEVER_NS
+_LEVEL, _TRADE, _CONTROL = np.int64(EventKind.LEVEL), np.int64(EventKind.TRADE), np.int64(EventKind.CONTROL)
+_BEGIN, _END_SNAPSHOT = np.int64(EventKind.SNAPSHOT_BEGIN), np.int64(EventKind.SNAPSHOT_END)
+_GAP, _LAPPED = np.int64(EventKind.GAP), np.int64(GapCode.LAPPED)
+_LAST = np.int64(EventFlag.LAST)
+_C_LIFECYCLE, _C_TRADING = np.int64(ControlCode.LIFECYCLE), np.int64(ControlCode.TRADING)
+_C_RUN, _C_END = np.int64(ControlCode.RUN), np.int64(ControlCode.END_OF_FEED)
+_NEW, _CANCEL, _CANCEL_ALL = np.int64(OrderKind.NEW), np.int64(OrderKind.CANCEL), np.int64(OrderKind.CANCEL_ALL)
+_SIGNAL, _SIGNAL_END = np.int64(OrderKind.SIGNAL), np.int64(OrderKind.SIGNAL_END)
+_ACCEPTED, _PROVISIONAL = np.int64(ReportKind.ACCEPTED), np.int64(ReportKind.PROVISIONAL)
+_REJECTED, _FILL = np.int64(ReportKind.REJECTED), np.int64(ReportKind.FILL)
+_CANCELLED, _CANCEL_REJECTED = np.int64(ReportKind.CANCELLED), np.int64(ReportKind.CANCEL_REJECTED)
+_ACCOUNT, _HALTED_REPORT = np.int64(ReportKind.ACCOUNT), np.int64(ReportKind.HALTED)
+_RETURNS_CREDIT = np.int64(ReportFlag.RETURNS_CREDIT)
+_ACTIVE, _HALTED = np.int64(Trading.ACTIVE), np.int64(Trading.HALTED)
+_BOOK, _NO_BOOK, _REPORT = np.int64(Cause.BOOK), np.int64(Cause.NO_BOOK), np.int64(Cause.REPORT)
+_TIMER, _BY_CONTROL, _END = np.int64(Cause.TIMER), np.int64(Cause.CONTROL), np.int64(Cause.END)
+_READY, _DEGRADED = np.int64(Lifecycle.READY), np.int64(Lifecycle.DEGRADED)
+_RUNNING = np.int64(RunState.RUNNING)
+_ASKED, _UNKNOWN_ORDER = np.int64(Reason.ASKED), np.int64(Reason.UNKNOWN_ORDER)
+_NONE = np.int64(0)
+_NEVER = np.int64(NEVER_NS)
 assert MAX_INTENTS + 2 <= STRATEGY_OUT
 assert MAX_INTENTS + 1 <= CREDITS
-
-
-def strategy_init(params: StrategyParams) -> np.ndarray:
-    """The state at the start of a run: STRATEGY_STATE[1], as if READY, RUNNING, ACTIVE. Cold.
-
-    Raises BadInput with every parameter that lies outside its range.
-    """
-    problems = params.problems()
-    if problems:
-        raise BadInput("strategy: " + "; ".join(problems))
-    state = np.zeros(1, STRATEGY_STATE).view(np.recarray)
-    s: Any = state[0]
-    params.store(s.p)
-    features_open(s.f, params.feature_window_ns, params.feature_store)
-    ledger_open(s.ledger, params.capital)
-    risk_open(s.risk, params.limits, params.capital, params.utc_offset_ns)
-    s.credits, s.cancel_all_credits = CREDITS, CANCEL_ALL_CREDITS
-    s.lifecycle, s.run = Lifecycle.READY, RunState.RUNNING
-    s.timer_ns = s.snapshot_ns = s.held_ns = NEVER_NS
-    s.own.wake_ns = NEVER_NS
-    s.trigger_seq = -1
-    return state
-
-
-# What goes out
-
-
-@kernel
-def _emit(s, kind, now, out):
-    """A fresh record of the orders ring with what all have; takes a credit. Returns its index."""
-    i = outbox_next(out)
-    o = out.records[i]
-    o.kind, o.strategy, o.symbol = kind, s.p.strategy, s.p.symbol
-    o.trigger_seq, o.trigger_ns, o.created_ns = s.trigger_seq, s.trigger_ns, now
-    s.credits -= 1
-    return i
-
-
-@kernel
-def _emit_snapshot(s, now, out):
-    """What the strategy sees now; zeros where there is no whole book."""
-    if s.credits < 1:
-        s.no_credit += 1
-        return
-    f = s.f.now
-    a = out.alternate[_emit(s, _SNAPSHOT, now, out)]
-    a.sample, a.position_lots = f.sample, s.ledger.position_lots
-    s.snapshots += 1
-    if f.ready == 0:
-        return
-    a.bid_ticks, a.ask_ticks = f.bid_ticks, f.ask_ticks
-    a.imbalance, a.spread_bps, a.depth_ratio = f.imbalance, f.spread_bps, f.depth_ratio
-    a.pressure_bps, a.momentum_bps = f.pressure_bps, f.momentum_bps
-    a.volatility, a.trade_flow = f.volatility, f.trade_flow
-
-
-@kernel
-def _emit_signal(s, intent, now, out):
-    """A signal begins or ends: it holds from its first entry order, or from its start if it had none."""
-    if intent.kind == _SIGNAL:
-        s.signal_id += 1
-        s.signals += 1
-        s.signal_ns, s.first_entry_ns = now, 0
-    o = out.records[_emit(s, intent.kind, now, out)]
-    o.signal_id, o.side = s.signal_id, intent.side
-    o.strength_ppm, o.confidence_ppm = intent.strength_ppm, intent.confidence_ppm
-    if intent.kind == _SIGNAL_END:
-        o.hold_ns = now - (s.first_entry_ns if s.first_entry_ns > 0 else s.signal_ns)
-
-
-@kernel
-def _emit_cancel(s, order_id, now, out):
-    """Ask for an own order's end; one that is not at work any more, or is being cancelled, needs none."""
-    k = _find(s, order_id)
-    if k < 0 or s.orders[k].cancelling != 0:
-        return
-    order = s.orders[k]
-    order.cancelling = 1
-    s.cancels += 1
-    o = out.records[_emit(s, _CANCEL, now, out)]
-    o.target_id, o.signal_id, o.side = order_id, order.signal_id, order.side
-
-
-@kernel
-def _judge(s, intent, asked, now):
-    """(Verdict, Reason, lots): room in the table, then the account's word, then the own gate."""
-    if s.v.own_orders >= OWN_ORDERS:
-        return _REJECTED, _OPEN_ORDERS, 0
-    position, buys, sells = s.ledger.position_lots, s.working_buy_lots, s.working_sell_lots
-    if s.account_trading == _HALTED:
-        return _REJECTED, s.account_reason, 0
-    if s.account_trading == _REDUCING and risk_reducible(intent.side, position, buys, sells) < 1:
-        return _REJECTED, _REDUCING_REASON, 0
-    return risk_judge(s.risk, now, intent.side, intent.px_ticks, asked, position, buys, sells, s.mark_ticks)
-
-
-@kernel
-def _emit_order(s, intent, now, out):
-    """Size, judge and send a new order, or say why not."""
-    held = s.held[intent.tag]
-    if s.v.may_send == 0:
-        s.held_back += 1
-        return
-    if now < held.until_ns and (held.any_px != 0 or held.px_ticks == intent.px_ticks):
-        s.held_back += 1
-        s.held_ns = min(s.held_ns, held.until_ns)
-        return
-    position, buys, sells = s.ledger.position_lots, s.working_buy_lots, s.working_sell_lots
-    asked = intent.qty_lots
-    if asked == SIZED_BY_STAGE:
-        price = intent.px_ticks if intent.px_ticks > 0 else s.mark_ticks
-        headroom = risk_headroom(s.risk, intent.side, price, position, buys, sells)
-        asked = entry_lots(headroom, s.p.order_size_ppm)
-    closes = (intent.flag_bits & _CLOSES) != 0
-    reducible = risk_reducible(intent.side, position, buys, sells)
-    verdict, reason, lots = _judge(s, intent, asked, now)
-
-    kind = _REFUSED if verdict == _REJECTED else _NEW
-    o = out.records[_emit(s, kind, now, out)]
-    o.px_ticks, o.qty_lots, o.asked_lots = intent.px_ticks, lots, asked
-    o.side, o.type, o.tif = intent.side, intent.type, intent.tif
-    o.verdict, o.reason = verdict, reason
-    o.signal_id = s.entry_signal_id if closes else s.signal_id
-    o.strength_ppm, o.confidence_ppm = intent.strength_ppm, intent.confidence_ppm
-    if verdict == _REJECTED:
-        s.refused[reason] += 1
-        again_ns = max(now + 1, risk_token_ns(s.risk, now)) if reason == _ORDER_RATE else now + RETRY_NS
-        _hold(s, intent.tag, intent.px_ticks, reason, again_ns)
-        s.held_ns = min(s.held_ns, held.until_ns)
-        return
-    s.submitted += 1
-    if verdict == _ADJUSTED:
-        s.adjusted += 1
-    s.last_order_id += 1
-    o.order_id = s.last_order_id
-    o.flag_bits = (intent.flag_bits & _CLOSES) | (_REDUCES if lots <= reducible else 0)
-    if not closes:
-        s.entry_signal_id = s.signal_id
-        if s.first_entry_ns == 0:
-            s.first_entry_ns = now
-    order = s.orders[s.v.own_orders]
-    s.v.own_orders += 1
-    order.order_id, order.signal_id = s.last_order_id, o.signal_id
-    order.side, order.px_ticks, order.tag = intent.side, intent.px_ticks, intent.tag
-    order.qty_lots, order.left_lots, order.cancelling = lots, lots, 0
-    _count_working(s, intent.side, lots)
-
-
-@kernel
-def _emit_cancel_all(s, now, out):
-    """End everything that works, on its own credit."""
-    s.cancel_all = 0
-    if s.v.own_orders == 0:
-        return
-    for k in range(s.v.own_orders):
-        s.orders[k].cancelling = 1
-    _emit(s, _CANCEL_ALL, now, out)
-    s.credits += 1
-    s.cancel_all_credits -= 1
-
-
-# What is held back
-
-
-@kernel
-def _price_matters(reason):
-    """Whether another price could change this answer."""
-    return reason in (_INTENT, _NOTIONAL, _COLLAR, _WOULD_TAKE, _NO_LIQUIDITY, _NOT_FILLABLE)
-
-
-@kernel
-def _hold(s, tag, px, reason, until_ns):
-    """Remember a refusal until a time: see the file's head."""
-    held = s.held[tag]
-    held.px_ticks = px
-    held.any_px = 0 if _price_matters(reason) else 1
-    held.by_state = 0
-    held.until_ns = until_ns
-    if s.risk.trading != _ACTIVE or s.account_trading != _ACTIVE:
-        held.by_state, held.any_px, held.until_ns = 1, 1, _NEVER
-
-
-@kernel
-def _let_go(s, by_state):
-    """Something changed: forget refusals; those by trading's state only if that is what changed."""
-    for tag in range(TAGS):
-        if by_state or s.held[tag].by_state == 0:
-            s.held[tag].until_ns = 0
-
-
-# Own orders
-
-
-@kernel
-def _find(s, order_id):
-    """Index of an own order, -1 if it is not at work."""
-    for k in range(s.v.own_orders):
-        if s.orders[k].order_id == order_id:
-            return k
-    return -1
-
-
-@kernel
-def _count_working(s, side, lots):
-    if side == _BUY:
-        s.working_buy_lots += lots
-    else:
-        s.working_sell_lots += lots
-
-
-@kernel
-def _now_left(s, k, left):
-    """An own order has this much left; 0: it is done, and the newest order takes its place in the table."""
-    order = s.orders[k]
-    _count_working(s, order.side, left - order.left_lots)
-    order.left_lots = left
-    if left > 0:
-        return
-    s.v.own_orders -= 1
-    last = s.orders[s.v.own_orders]
-    order.order_id, order.signal_id, order.side = last.order_id, last.signal_id, last.side
-    order.px_ticks, order.qty_lots, order.left_lots = last.px_ticks, last.qty_lots, last.left_lots
-    order.tag, order.cancelling = last.tag, last.cancelling
 
 
 # The strategy is asked
@@ -435,13 +105,13 @@ def _ask(s, cause, now, out):
     for i in range(min(count, MAX_INTENTS)):
         intent = s.intents[i]
         if intent.kind == _SIGNAL_END or (intent.kind == _SIGNAL and cause != _END):
-            _emit_signal(s, intent, now, out)
+            emit_signal(s, intent, now, out)
         elif intent.kind == _CANCEL and cause != _END:
-            _emit_cancel(s, intent.target_id, now, out)
+            emit_cancel(s, intent.target_id, now, out)
         elif intent.kind == _NEW and cause != _END:
-            _emit_order(s, intent, now, out)
+            emit_order(s, intent, now, out)
     if s.cancel_all != 0 and s.cancel_all_credits > 0 and cause != _END:
-        _emit_cancel_all(s, now, out)
+        emit_cancel_all(s, now, out)
     _set_timer(s, now)
 
 
@@ -462,7 +132,7 @@ def _book_message(s, ev, now, out):
         s.mark_ticks = s.f.now.mid2_ticks >> 1
     _ask(s, _BOOK, now, out)
     if s.f.now.ready != 0 and s.snapshots == 0 and s.snapshot_ns == _NEVER:
-        _emit_snapshot(s, now, out)
+        emit_snapshot(s, now, out)
         _next_snapshot(s, now)
         _set_timer(s, now)
 
@@ -486,7 +156,7 @@ def _control(s, ev, now, out):
     code, value = ev.code, ev.qty_lots
     if code == _C_END:
         _ask(s, _END, now, out)
-        _emit_snapshot(s, now, out)
+        emit_snapshot(s, now, out)
         s.ended = 1
         s.timer_ns = _NEVER
         return
@@ -498,7 +168,7 @@ def _control(s, ev, now, out):
         risk_control(s.risk, value)
         if value == _ACTIVE:
             s.account_trading, s.account_reason = _ACTIVE, 0
-    _let_go(s, True)
+    let_go(s, True)
     _ask(s, _BY_CONTROL, now, out)
 
 
@@ -543,7 +213,7 @@ def _tell_gate(s, now, mark, trip_ended):
         halts = True
     if halts:
         s.cancel_all = 1
-        _let_go(s, True)
+        let_go(s, True)
     return halts
 
 
@@ -562,31 +232,31 @@ def _own_fill(s, rep, now):
 def _own_report(s, rep, now):
     """A report about an own order. Returns whether the strategy should be asked."""
     kind = rep.kind
-    k = _find(s, rep.order_id)
-    if kind == _R_ACCEPTED:
+    k = find_order(s, rep.order_id)
+    if kind == _ACCEPTED:
         if k >= 0 and s.orders[k].left_lots != rep.left_lots:  # the account's risk made it smaller
             s.orders[k].qty_lots = rep.qty_lots
-            _now_left(s, k, rep.left_lots)
+            order_left(s, k, rep.left_lots)
         return False
-    if kind == _R_FILL:
+    if kind == _FILL:
         _own_fill(s, rep, now)
-        _let_go(s, False)
+        let_go(s, False)
         if k >= 0:
-            _now_left(s, k, rep.left_lots)
+            order_left(s, k, rep.left_lots)
         return True
-    if kind in (_R_CANCELLED, _R_REJECTED, _R_PROVISIONAL):
-        _let_go(s, False)
+    if kind in (_CANCELLED, _REJECTED, _PROVISIONAL):
+        let_go(s, False)
         if k >= 0:
             order = s.orders[k]
             if rep.reason != _ASKED and order.left_lots == order.qty_lots:
-                _hold(s, order.tag, order.px_ticks, rep.reason, now + RETRY_NS)
-            _now_left(s, k, 0)
+                hold_back(s, order.tag, order.px_ticks, rep.reason, now + RETRY_NS)
+            order_left(s, k, _NONE)
         return True
-    if kind == _R_CANCEL_REJECTED:
+    if kind == _CANCEL_REJECTED:
         if k >= 0:
             s.orders[k].cancelling = 0
             if rep.reason == _UNKNOWN_ORDER:  # nothing of that name is there: it is over
-                _now_left(s, k, 0)
+                order_left(s, k, _NONE)
         return True
     return False
 
@@ -597,7 +267,7 @@ def _account_says(s, trading, reason):
     if trading == s.account_trading:
         return False
     s.account_trading, s.account_reason = trading, reason
-    _let_go(s, True)
+    let_go(s, True)
     return True
 
 
@@ -609,9 +279,9 @@ def on_report(s, rep, acc, seq, now, out):
     Reports to other strategies change nothing; the account's concern all.
     """
     kind = rep.kind
-    if kind == _R_ACCOUNT:
+    if kind == _ACCOUNT:
         changed = _account_says(s, acc.trading, acc.reason)
-    elif kind == _R_HALTED:
+    elif kind == _HALTED_REPORT:
         changed = _account_says(s, _HALTED, rep.reason)
     elif rep.strategy != s.p.strategy:
         return
@@ -637,6 +307,6 @@ def on_timer(s, now, out):
     if halts or now >= s.held_ns or (s.starved == 0 and now >= s.own.wake_ns):
         _ask(s, _TIMER, now, out)
     if due:
-        _emit_snapshot(s, now, out)
+        emit_snapshot(s, now, out)
         _next_snapshot(s, now)
     _set_timer(s, now)

@@ -56,11 +56,11 @@ IMBALANCE_STATE = np.dtype(
     ]
 )
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_SIGNAL, _SIGNAL_END = int(OrderKind.SIGNAL), int(OrderKind.SIGNAL_END)
-_LIMIT, _IOC, _POST_ONLY = int(OrderType.LIMIT), int(Tif.IOC), int(Tif.POST_ONLY)
-_CLOSES = int(OrderFlag.CLOSES)
-_BOOK, _NO_BOOK, _END = int(Cause.BOOK), int(Cause.NO_BOOK), int(Cause.END)
+_BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
+_SIGNAL, _SIGNAL_END = np.int64(OrderKind.SIGNAL), np.int64(OrderKind.SIGNAL_END)
+_LIMIT, _IOC, _POST_ONLY = np.int64(OrderType.LIMIT), np.int64(Tif.IOC), np.int64(Tif.POST_ONLY)
+_CLOSES = np.int64(OrderFlag.CLOSES)
+_BOOK, _NO_BOOK, _END = np.int64(Cause.BOOK), np.int64(Cause.NO_BOOK), np.int64(Cause.END)
 _NEVER = NEVER_NS
 
 

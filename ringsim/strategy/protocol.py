@@ -27,7 +27,7 @@ from ringsim.limits import STRATEGY_OUT
 from ringsim.records import OrderKind
 
 MAX_INTENTS = STRATEGY_OUT - 2  # beside them the stage may emit a CANCEL_ALL and a SNAPSHOT
-TAGS = 4  # purposes of orders that a strategy tells apart; each has its own memory of refusals
+TAGS = 4  # a power of two: purposes of orders that a strategy tells apart; each has its own memory of refusals
 SIZED_BY_STAGE = 0  # qty_lots of an intent: order_size_fraction of what the limits allow
 
 
@@ -82,7 +82,7 @@ INTENT = np.dtype(
     ]
 )
 
-_NEW, _CANCEL = int(OrderKind.NEW), int(OrderKind.CANCEL)
+_NEW, _CANCEL = np.int64(OrderKind.NEW), np.int64(OrderKind.CANCEL)
 
 
 @kernel

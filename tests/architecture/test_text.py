@@ -15,7 +15,6 @@ EVERYTHING = modules("ringsim", "procs", "tests", "bench")
 LINES_MAX = 500
 # Files that are longer, each with its reason; one idea a file otherwise.
 LONG: dict[str, str] = {
-    "ringsim/strategy/fold.py": "one fold: what each input does to one state, in the order in which it happens",
     "tests/naive/broker.py": "the whole exchange once more, to be read in one piece beside its documents",
     "tests/unit/broker/test_exchange.py": "laws of one exchange, one after the other",
 }
