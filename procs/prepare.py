@@ -134,6 +134,8 @@ def prepare_run(effective: Effective, run_id: str) -> Prepared:
         warmup_ticks=config.pipeline.warmup_ticks,
         waits=waits,
         cores=cores,
+        restart_budget=config.pipeline.restart_budget,
+        restart_window_s=config.pipeline.restart_window_s,
     )
     notes = [f"{note.path}: {note.text}" for note in effective.notes] + list(capture.meta.notes)
     return Prepared(run_id, folder, plan, capture, instrument, config.strategy.strategy_id, notes)

@@ -6,49 +6,27 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from procs.first import prepare
 from procs.prepare import Prepared
 from procs.readmodel import ReadModel, View
+from procs.screens import Screen
 from procs.states import INGEST_STATE
 from procs.supervisor import Supervisor
 from procs.topology import HOPS
 from ringsim import __version__, summary
 from ringsim.broker.exchange import broker_init
 from ringsim.broker.latency import latency_entry_min
+from ringsim.lifecycle import Lifecycle
 from ringsim.market.feed import fold_capture
 from ringsim.pipeline import Pipeline
 from ringsim.store.digest import digest_database
 from ringsim.store.schema import RunFacts
 from ringsim.store.sqlite import Store
 from ringsim.strategy.fold import strategy_init
-
-_LOOK_S = 0.1
-
-
-class Screen(Protocol):
-    """Where a run is watched: the live view, plain lines, or nowhere."""
-
-    def warming(self, done: int, total: int, what: str) -> None: ...
-    def show(self, view: View) -> None: ...
-    def close(self) -> None: ...
-
-
-class NoScreen:
-    """Nobody watches."""
-
-    def warming(self, done: int, total: int, what: str) -> None:
-        """Nothing."""
-
-    def show(self, view: View) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 def create_database(prepared: Prepared) -> None:
@@ -106,7 +84,7 @@ def run_backtest(prepared: Prepared) -> dict[str, Any]:
     """The folds in this process, on the simulated clock. Returns the summary; its digest is that of the processes."""
     started, plan = time.monotonic(), prepared.plan
     create_database(prepared)
-    part = replace(prepared.capture, index=prepared.capture.index[: plan.messages])
+    part = replace(prepared.capture, index=prepared.capture.index[: plan.messages].view(np.recarray))
     events, feed = fold_capture(part, latency_ns=plan.base_latency_ns)
     ingest = np.zeros(1, INGEST_STATE).view(np.recarray)
     ingest["feed"], ingest["out"] = feed, len(events)
@@ -175,15 +153,17 @@ def run_pipeline(prepared: Prepared, screen: Screen) -> dict[str, Any]:
             parent.start(prepare)
             assert parent.segments is not None
             model = ReadModel(parent.segments, owner=False)
-            looked = 0.0
-            while not parent.finished:
-                parent.step()
-                if time.monotonic() - looked >= _LOOK_S:
-                    looked = time.monotonic()
-                    screen.show(model.look())
-            parent.halt()
-        screen.show(model.look())
-        screen.close()
+            opened = False
+            try:
+                while not parent.finished:
+                    if parent.lifecycle is Lifecycle.READY and not opened:
+                        opened = True
+                        screen.open(model.look)
+                    parent.step()
+                    screen.update()
+                parent.halt()
+            finally:
+                screen.close()
         segments = parent.segments
         states = {name: segments.good(name).copy() for name in ("ingest", "strategy", "execution")}
         states = {name: np.array([s]).view(np.recarray)[0] for name, s in states.items()}
@@ -197,6 +177,7 @@ def run_pipeline(prepared: Prepared, screen: Screen) -> dict[str, Any]:
             latency_us=summary.latency_summary(segments.hops, HOPS),
             rings=ring_summary(model.look()),
             restarts=parent.restarts,
+            commands=parent.commands_said,
             failure=parent.failure,
             exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),
         )
@@ -216,9 +197,3 @@ def ring_summary(view: View) -> dict[str, Any]:
         }
         for ring in view.rings
     }
-
-
-def save_summary(result: dict[str, Any], folder: Path) -> None:
-    """summary.json in the run's folder."""
-    encoder = msgspec.json.Encoder(decimal_format="number")
-    (folder / "summary.json").write_bytes(msgspec.json.format(encoder.encode(result)))

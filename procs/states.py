@@ -12,7 +12,9 @@ INGEST_STATE = np.dtype(
         ("journal", "i8"),  # inputs journalled and folded
         ("out", "i8"),  # sequence of the next market record
         ("commands", "i8"),  # operator's commands sequenced
-        ("snapshots", "i8"),  # snapshots published on request
+        ("command_at", "i8"),  # message before which the last one was put
+        ("snapshots", "i8"),  # number of the last request answered with a snapshot
+        ("answering", "i8"),  # and of the one being answered
         ("snapshot_part", "i8"),  # where the one under way goes on, 0: none
         ("ended", "i8"),
         ("recv_ns", "i8"),  # of the last record published, realtime

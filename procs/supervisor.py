@@ -1,9 +1,13 @@
 """The parent of a run: the authority over its lifecycle, the only writer of its words, the only listener to its commands.
 
-    INIT ── launcher started ──> WARMUP ── every stage warm ──> READY <──> DEGRADED
+    INIT ── launcher started ──> WARMUP ── every stage warm ──> READY <── a reason comes, the last one goes ──> DEGRADED
 
 One event loop in the main thread: the launcher's messages, deaths (pidfds), commands (a socket in the run's folder), and a
 look at the stages' heartbeats. Threads exist only to receive logs.
+
+A stage that died (the kernel says so) or stalled (its heartbeat is old: killed, and seen dead) is replaced by the launcher;
+its replacement redoes its journal. Meanwhile the run is DEGRADED, and under the simulated clock time stands still: GO is 0.
+More replacements than the budget allows end the run with its reason.
 
 Invariant: whatever happens, `close` ends every process that this run started and removes its segments.
 """
@@ -18,6 +22,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,19 +34,15 @@ from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
 from procs.topology import Plan, Segments
 from ringsim import control as c
-from ringsim.errors import RingsimError
 from ringsim.lifecycle import Change, Lifecycle, change
-from ringsim.limits import HEARTBEAT_STALE_NS
-from ringsim.records import Trading
+from ringsim.limits import HEARTBEAT_STALE_NS, STARVED_NS
+from ringsim.records import ControlCode, Trading
 
 ROLES = ("ingest", "strategy", "execution", "persistence")
+OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
 _POLL_MS = 20
 _STOP_GRACE_S = 5.0  # for draining, after which what is left is killed
 _END_GRACE_S = 2.0  # for a stage to leave once it is told to
-
-
-class StageFailed(RingsimError):
-    """A stage ended by itself, or was killed, and cannot be replaced."""
 
 
 class Child(msgspec.Struct):
@@ -51,6 +52,9 @@ class Child(msgspec.Struct):
     generation: int
     pid: int
     pidfd: int
+    beat_ns: int = 0  # its last heartbeat, and the processor time that it had used then
+    used_s: float = 0.0
+    killed: bool = False
 
 
 class Supervisor:
@@ -71,9 +75,17 @@ class Supervisor:
         self.children: dict[int, Child] = {}  # by pidfd
         self.generations = dict.fromkeys(ROLES, 0)
         self.restarts = 0
+        self.recoveries_ns: list[int] = []  # from each death seen to READY again
+        self._budget: deque[float] = deque()  # when the latest replacements were
+        self._down: dict[str, int] = {}  # stages being replaced: since when, ns
+        self._looked_ns = time.monotonic_ns()
+        self.commands_said: list[tuple[int, int, int]] = []  # simulated clock: message, code, value, as sequenced
+        self._queue: deque[tuple[int, int]] = deque()  # commands that ingest has yet to sequence
         self.reasons: dict[str, str] = {}  # why the run is not READY: cause -> words
         self.failure: str | None = None
         self.finished = False
+        self.ending = False  # stages that leave now were told to
+        self.trading_reason = ""
         self.stop_reason: str | None = None
         self._stop_by: float | None = None
         self._quiet: tuple[int, ...] | None = None
@@ -88,7 +100,17 @@ class Supervisor:
 
     def start(self, prepare: Callable[[Segments], None]) -> None:
         """Start the launcher, make the segments, let `prepare` fill the stages' first states."""
-        path = self.plan.save()
+        self.plan.save()
+        self._boot()
+        self.segments = Segments(self.plan, create=True)
+        prepare(self.segments)
+        self.commands = CommandServer(Path(self.plan.folder))
+        self.poll.register(self.commands.socket, select.POLLIN)
+        self._change(Lifecycle.WARMUP, "kernels compile and caches fill")
+
+    def _boot(self) -> None:
+        """Exec a launcher; its stages are started once it is warm."""
+        path = Path(self.plan.folder) / "plan.json"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel = ours
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -100,11 +122,7 @@ class Supervisor:
         )
         theirs.close()
         self.poll.register(ours, select.POLLIN)
-        self.segments = Segments(self.plan, create=True)
-        prepare(self.segments)
-        self.commands = CommandServer(Path(self.plan.folder))
-        self.poll.register(self.commands.socket, select.POLLIN)
-        self._change(Lifecycle.WARMUP, "kernels compile and caches fill")
+        self.launcher_alive = True
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -128,10 +146,7 @@ class Supervisor:
     def _from_launcher(self) -> None:
         message, fds = receive_message(self.channel)
         if message is None:
-            self.poll.unregister(self.channel)
-            self.launcher_alive = False
-            status = self.launcher.wait() if self.launcher else 0
-            self._fail(f"the launcher ended ({_ending(status)}) and its stages with it")
+            self._launcher_died()
         elif "warming" in message:
             self.on_warming(message["done"], message["total"], message["warming"])
         elif "warm" in message:
@@ -143,7 +158,25 @@ class Supervisor:
             self.children[fds[0]] = child
             self.poll.register(fds[0], select.POLLIN)
         elif "ended" in message and message["status"] != 0:
-            self._fail(f"{message['ended']} {_ending(message['status'])}")
+            self.log.warning("%s %s", message["ended"], _ending(message["status"]))
+
+    def _launcher_died(self) -> None:
+        """Its stages die with it; a new launcher starts all of them again."""
+        self.poll.unregister(self.channel)
+        self.channel.close()
+        self.launcher_alive = False
+        status = self.launcher.wait() if self.launcher else 0
+        reason = f"the launcher {_ending(status)} and its stages with it"
+        if self.ending or self.lifecycle in (Lifecycle.INIT, Lifecycle.WARMUP):
+            self._fail(reason)
+            return
+        for pidfd in list(self.children):
+            select.select([pidfd], [], [], _END_GRACE_S)
+            self._forget(pidfd)
+        if self._spend(reason):
+            for role in ROLES:
+                self._lost(role, reason)
+            self._boot()
 
     def _start(self, role: str) -> None:
         self.generations[role] += 1
@@ -155,24 +188,61 @@ class Supervisor:
             os.close(write)
         self._pipes.append(reading_end(read, self.sink))
 
-    def _died(self, pidfd: int) -> None:
-        child = self.children.pop(pidfd)
+    def _forget(self, pidfd: int) -> Child:
         self.poll.unregister(pidfd)
         os.close(pidfd)
-        self.log.info("%s (pid %d) ended", child.role, child.pid)
+        return self.children.pop(pidfd)
+
+    def _died(self, pidfd: int) -> None:
+        """A stage is dead: replace it, unless it was told to go."""
+        child = self._forget(pidfd)
+        self.log.info("%s (pid %d, generation %d) ended", child.role, child.pid, child.generation)
+        if self.ending or not self.launcher_alive:
+            return
+        reason = f"{child.role} (pid {child.pid}) died"
+        if self.lifecycle is Lifecycle.WARMUP:
+            self._fail(f"{reason} before it was ready; see log.txt")
+        elif self._spend(reason):
+            self._lost(child.role, reason)
+            self._start(child.role)
+
+    def _lost(self, role: str, reason: str) -> None:
+        """Note that a stage is gone, before anybody can think that it is there."""
+        assert self.segments is not None
+        self._down.setdefault(role, time.monotonic_ns())
+        self.segments.control[c.block(c.Stage[role.upper()]) + c.S_STATE] = c.StageState.STARTING
+        self._quiet = None
+        self.degrade(role, reason)
+
+    def _spend(self, reason: str) -> bool:
+        """Whether the budget allows one more replacement; the run fails if not."""
+        now = time.monotonic()
+        while self._budget and now - self._budget[0] > self.plan.restart_window_s:
+            self._budget.popleft()
+        if len(self._budget) >= self.plan.restart_budget:
+            window = f"{self.plan.restart_budget} in {self.plan.restart_window_s} s"
+            self._fail(f"{reason}; the restart budget ({window}) is spent, trading is halted")
+            return False
+        self._budget.append(now)
+        self.restarts += 1
+        return True
 
     def _look(self) -> None:
         """Where are the stages, and what follows from it?"""
         if self.segments is None or self.finished:
             return
-        words = self.segments.control
+        words, now = self.segments.control, time.monotonic_ns()
+        own_delay, self._looked_ns = now - self._looked_ns, now
         states = {role: int(words[c.block(c.Stage[role.upper()]) + c.S_STATE]) for role in ROLES}
         if self.lifecycle is Lifecycle.WARMUP and all(s >= c.StageState.WARM for s in states.values()):
-            words[c.P_START_NS] = time.monotonic_ns() + 1_000_000
+            words[c.P_START_NS] = now + 1_000_000
             self._change(Lifecycle.READY, "every stage is warm")
-            self._publish()
         if self.lifecycle in (Lifecycle.READY, Lifecycle.DEGRADED):
+            self._welcome(states)
             self._watch_persistence()
+            self._sequence()
+            if own_delay < HEARTBEAT_STALE_NS // 2:  # else the silence was ours: Ctrl-Z, a paused machine
+                self._watch_heartbeats(now)
             if all(s == c.StageState.DONE for s in states.values()):
                 self._settle_finish()
             else:
@@ -180,17 +250,68 @@ class Supervisor:
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             self._fail("the stages did not drain in time")
 
+    def _welcome(self, states: dict[str, int]) -> None:
+        """Stages that are back: their replacement has redone its journal."""
+        assert self.segments is not None
+        for role, since in list(self._down.items()):
+            at = c.block(c.Stage[role.upper()])
+            back = int(self.segments.control[at + c.S_GENERATION]) == self.generations[role]
+            if back and states[role] >= c.StageState.WARM:
+                del self._down[role]
+                self.recoveries_ns.append(time.monotonic_ns() - since)
+                self.heal(role)
+
+    def _watch_heartbeats(self, now: int) -> None:
+        """A stage that is alive and says nothing is killed; what follows is a death like any other.
+
+        One that was not given the processor (a busy machine) is no more than late: it is stalled if it stands still although
+        it has run, if it is stopped, or if this lasts too long for any machine.
+        """
+        assert self.segments is not None
+        for child in self.children.values():
+            beat = int(self.segments.control[c.block(c.Stage[child.role.upper()]) + c.S_HEARTBEAT_NS])
+            if child.role in self._down or not beat:
+                continue
+            stopped, used_s = _process_state(child.pid)
+            if beat != child.beat_ns:
+                child.beat_ns, child.used_s = beat, used_s
+            silent = now - beat
+            if silent < HEARTBEAT_STALE_NS or child.killed:
+                continue
+            hangs = used_s - child.used_s > HEARTBEAT_STALE_NS / 2e9
+            if stopped or hangs or silent > STARVED_NS:
+                why = "it is stopped" if stopped else "it runs without beating" if hangs else "it does not run"
+                self.log.warning("%s (pid %d) is stalled: %s for %.1f s", child.role, child.pid, why, silent / 1e9)
+                child.killed = True
+                self._kill(child)
+
+    def _kill(self, child: Child) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+
     def _watch_persistence(self) -> None:
         """Money waits for the database: when it is far behind, the run is DEGRADED and says why."""
         assert self.segments is not None
-        cause = "persistence"
         behind = max(
             ring.lag()["persistence"] / ring.capacity for name, ring in self.segments.rings.items() if name != "market"
         )
-        if behind > 0.5 and cause not in self.reasons:
-            self.degrade(cause, f"persistence is {behind:.0%} of a ring behind")
-        elif behind < 0.25 and cause in self.reasons:
-            self.heal(cause)
+        if behind > 0.5 and PERSISTENCE_LAG not in self.reasons:
+            self.degrade(PERSISTENCE_LAG, f"persistence is {behind:.0%} of a ring behind")
+        elif behind < 0.25 and PERSISTENCE_LAG in self.reasons:
+            self.heal(PERSISTENCE_LAG)
+
+    def _sequence(self) -> None:
+        """Simulated clock: hand the next command to ingest, and keep where it put the last one."""
+        assert self.segments is not None
+        words = self.segments.control
+        at = c.block(c.Stage.INGEST)
+        said, done = int(words[c.P_COMMAND_SEQ]), int(words[at + c.S_COMMANDS_DONE])
+        if len(self.commands_said) < said == done:
+            code, value = int(words[c.P_COMMAND_CODE]), int(words[c.P_COMMAND_VALUE])
+            self.commands_said.append((int(words[at + c.S_COMMAND_AT]), code, value))
+        if self._queue and said == done == len(self.commands_said):
+            words[c.P_COMMAND_CODE], words[c.P_COMMAND_VALUE] = self._queue.popleft()
+            words[c.P_COMMAND_SEQ] = said + 1
 
     def _settle_finish(self) -> None:
         """Finished means: all say so twice, with nothing in between that one of them may not have seen."""
@@ -212,30 +333,39 @@ class Supervisor:
         self._publish()
 
     def _publish(self) -> None:
-        """The parent's words for the stages; the epoch last."""
+        """The parent's words for the stages, the epoch last; and the reasons, for screens."""
         if self.segments is None:
             return
         words = self.segments.control
         words[c.P_LIFECYCLE] = self.lifecycle
-        running = words[c.P_RUN] in (c.RunState.RUNNING, c.RunState.STOPPING)
-        healthy = self.lifecycle in (Lifecycle.READY, Lifecycle.DEGRADED)
+        going = self.lifecycle in (Lifecycle.READY, Lifecycle.DEGRADED) and self.failure is None
         if self.plan.simulated:
-            words[c.P_GO] = healthy and running and self.failure is None
-        else:
-            words[c.P_GO] = healthy and self.failure is None
+            # An injected failure is an input like any other; everything else stops time.
+            sound = not set(self.reasons) - {OPERATOR, PERSISTENCE_LAG}
+            going = going and sound and words[c.P_RUN] in (c.RunState.RUNNING, c.RunState.STOPPING)
+        words[c.P_GO] = going
         words[c.P_EPOCH] += 1
+        status = {"lifecycle": self.lifecycle.name, "reasons": list(self.reasons.values())}
+        with contextlib.suppress(OSError):  # a full disk is no reason to stop trading on paper
+            path = Path(self.plan.folder) / "status.json"
+            path.with_suffix(".new").write_bytes(msgspec.json.encode(status))
+            path.with_suffix(".new").rename(path)
 
     def degrade(self, cause: str, reason: str) -> None:
         """One more reason not to be READY. Idempotent for each cause."""
         self.reasons.setdefault(cause, reason)
         if self.lifecycle is Lifecycle.READY:
             self._change(Lifecycle.DEGRADED, reason)
+        else:
+            self._publish()
 
     def heal(self, cause: str) -> None:
         """One reason fewer; READY again when it was the last. Idempotent."""
         healed = self.reasons.pop(cause, None)
         if healed is not None and not self.reasons and self.lifecycle is Lifecycle.DEGRADED:
             self._change(Lifecycle.READY, f"healed: {healed}")
+        else:
+            self._publish()
 
     def _fail(self, reason: str) -> None:
         """The run cannot go on."""
@@ -243,7 +373,6 @@ class Supervisor:
             self.failure = reason
             self.log.error("%s", reason)
             self.degrade("failure", reason)
-            self._publish()
             self.finished = True
 
     def stop(self, reason: str) -> None:
@@ -269,16 +398,25 @@ class Supervisor:
         elif name == "stop":
             self.stop(why)
         elif name == "degrade":
-            self.degrade("operator", why)
+            self.degrade(OPERATOR, why)
+            self._input(ControlCode.LIFECYCLE, Lifecycle.DEGRADED)
         elif name == "heal":
-            self.heal("operator")
+            self.heal(OPERATOR)
+            self._input(ControlCode.LIFECYCLE, Lifecycle.READY)
         elif name in ("kill", "rearm"):
-            words[c.P_TRADING] = Trading.HALTED if name == "kill" else Trading.ACTIVE
+            trading = Trading.HALTED if name == "kill" else Trading.ACTIVE
+            words[c.P_TRADING] = trading
+            self._input(ControlCode.TRADING, trading)
             self.trading_reason = why
         elif name != "health":
             return {"ok": False, "error": f"unknown command {name!r}"}
         self._publish()
         return {"ok": True, **self.health()}
+
+    def _input(self, code: ControlCode, value: int) -> None:
+        """What the operator said, as an input of the folds. Realtime: the workers read the words themselves."""
+        if self.plan.simulated:
+            self._queue.append((int(code), int(value)))
 
     def health(self) -> dict[str, Any]:
         """Liveness and readiness, with the reasons in words."""
@@ -311,6 +449,7 @@ class Supervisor:
         """End the stages, in good order as far as they can: their states are committed then. The segments stay."""
         if self.segments is None:
             return
+        self.ending = True
         self.segments.control[c.P_RUN] = c.RunState.STOPPED
         deadline = time.monotonic() + _END_GRACE_S
         while self.children and self.launcher_alive and time.monotonic() < deadline:
@@ -319,9 +458,8 @@ class Supervisor:
                     self._died(fd)
                 elif fd == self.channel.fileno():
                     self._from_launcher()
-        for pidfd in list(self.children):
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        for child in self.children.values():
+            self._kill(child)
 
     def close(self) -> None:
         """End whatever runs, hand on the last logs, remove the segments. Idempotent."""
@@ -336,8 +474,7 @@ class Supervisor:
                 self.launcher.wait()
         for pidfd in list(self.children):
             select.select([pidfd], [], [], _END_GRACE_S)  # observed dead, before its memory goes
-            os.close(pidfd)
-        self.children.clear()
+            self._forget(pidfd)
         for pipe in self._pipes:
             pipe.join(_END_GRACE_S)
         if self.commands is not None:
@@ -345,6 +482,15 @@ class Supervisor:
         if self.segments is not None:
             self.segments.close()
             self.segments = None
+
+
+def _process_state(pid: int) -> tuple[bool, float]:
+    """Whether a process is stopped, and the processor time that it has used, seconds."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False, 0.0
+    return fields[0] in "Tt", (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ending(status: int) -> str:

@@ -21,7 +21,14 @@ from ringsim.control import CONTROL_WORDS, P_OWNER_PID, P_OWNER_START, control_w
 from ringsim.errors import BadInput
 from ringsim.fold.commit import GOOD, Copies, copies_size, open_copies
 from ringsim.fold.journal import Journal, journal_size, open_journal
-from ringsim.limits import CANCEL_ALL_CREDITS, CREDITS, EXECUTION_OUT, STRATEGY_OUT
+from ringsim.limits import (
+    CANCEL_ALL_CREDITS,
+    CREDITS,
+    EXECUTION_OUT,
+    RESTART_BUDGET,
+    RESTART_WINDOW_NS,
+    STRATEGY_OUT,
+)
 from ringsim.records import ACCOUNT, FEATURES, MARKET_EVENT, ORDER, REPORT
 from ringsim.ring import RingSegment
 from ringsim.ring.ring import process_start
@@ -67,6 +74,8 @@ class Plan(msgspec.Struct, frozen=True):
     warmup_ticks: int
     waits: dict[str, str]  # wait strategy of each stage
     cores: dict[str, list[int]]  # cores of each stage; empty: any
+    restart_budget: int = RESTART_BUDGET
+    restart_window_s: int = RESTART_WINDOW_NS // 1_000_000_000
 
     def save(self) -> Path:
         path = Path(self.folder) / "plan.json"
@@ -137,6 +146,7 @@ class Segments:
     def _segment(self, what: str, size_bytes: int, create: bool) -> memoryview:
         segment = Segment(segment_name(self.plan.run_id, what), create=create, size_bytes=size_bytes if create else 0)
         self._plain.append(segment)
+        assert segment.buf is not None
         return segment.buf
 
     def good(self, stage: str) -> np.record:

@@ -3,7 +3,7 @@
 Python's signal handlers do not run inside a compiled loop, so a slice is bounded; between two slices the worker beats,
 reads what the parent says and reports how far it is. A stop is a word on the control page first, SIGTERM second.
 
-Simulated clock: unless the parent says GO, no slice begins, so time stands still. Realtime clock: a change of the parent's
+Unless the parent says GO, no slice begins: under the simulated clock time stands still. Realtime clock: a change of the parent's
 words becomes an input of the fold, which is journalled like any other.
 """
 
@@ -32,6 +32,7 @@ class Worker:
         self.generation = generation
         self.heard = {ControlCode.LIFECYCLE: 0, ControlCode.RUN: 0, ControlCode.TRADING: 0}
         self.epoch = -1
+        self.stands_still = program.stage is not c.Stage.PERSISTENCE  # the database has no clock
         self.terminated = False
 
     def say(self, word: int, value: int) -> None:
@@ -46,7 +47,7 @@ class Worker:
         while not self.terminated and self.words[c.P_RUN] != c.RunState.STOPPED:
             now = time.monotonic_ns()
             self.say(c.S_HEARTBEAT_NS, now)
-            if not self.words[c.P_GO]:
+            if self.stands_still and not self.words[c.P_GO]:
                 self.say(c.S_WAITS, c.WAITS_FOR_PARENT)
                 time.sleep(_PAUSE_S)
                 continue

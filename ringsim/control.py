@@ -62,6 +62,7 @@ S_ERROR = 5  # a Reason, when it failed or halted
 S_TRADING = LINE + 0  # this stage's trading word; trading is halted if any writer's word says so
 S_SNAPSHOT_WANTED = LINE + 1  # how often the strategy asked for a fresh snapshot
 S_COMMANDS_DONE = LINE + 2  # ingest: commands sequenced
+S_COMMAND_AT = LINE + 3  # ingest: the message before which the last one was put
 S_NEXT_NS = 2 * LINE + 0  # watermark: its earliest next event that the peer did not cause
 S_FOLDED = 2 * LINE + 1  # watermark: the peer's records folded
 S_INPUTS = 3 * LINE + 0

@@ -18,7 +18,9 @@ MAX_NOTIONAL = 1 << 49  # ticks x lots of one order: times a fee in hundredths o
 MAX_OPEN_ORDERS = 64  # resting orders of the account; each costs a look at every trade
 MAX_IN_FLIGHT = 128  # orders on their way to the exchange
 IN_FLIGHT_CANCELS = 8  # of them, kept for cancels: new orders never stand in their way
-MAX_ACCOUNT_NOTIONAL = 1 << 55  # |position with what works filled| x price: the mark may rise 100-fold before 2**63 is near
+MAX_ACCOUNT_NOTIONAL = (
+    1 << 55
+)  # |position with what works filled| x price: the mark may rise 100-fold before 2**63 is near
 CREDITS = 48  # K of protocol P5: unanswered records of one strategy in the orders ring
 CANCEL_ALL_CREDITS = 1  # reserved, so that a cancel-all never waits behind its own orders
 
@@ -51,13 +53,16 @@ DEMO_RATE = 100_000  # records in, or polls, of one step: about a slice's time, 
 DEMO_STEPS = 10_000
 
 # Supervision
-HEARTBEAT_STALE_NS = 1_000_000_000  # older than this, the stage is stalled
+HEARTBEAT_STALE_NS = 1_000_000_000  # older than this, a stage that is stopped, or has run since, is stalled
+STARVED_NS = 30_000_000_000  # one that has not run at all is waited for this long: a busy machine is no failure
 RESTART_BUDGET = 5
 RESTART_WINDOW_NS = 30_000_000_000
 
 assert MAX_CAPACITY & (MAX_CAPACITY - 1) == 0
 assert CREDITS + CANCEL_ALL_CREDITS <= MAX_IN_FLIGHT
-assert MAX_OPEN_ORDERS + MAX_IN_FLIGHT + TAKE_LEVELS + 4 <= EXECUTION_OUT  # a take that halts: its fills, every cancel, HALTED, ACCOUNT
+assert (
+    MAX_OPEN_ORDERS + MAX_IN_FLIGHT + TAKE_LEVELS + 4 <= EXECUTION_OUT
+)  # a take that halts: its fills, every cancel, HALTED, ACCOUNT
 assert MAX_NOTIONAL * MAX_FEE_CBPS < 1 << 63
 assert MAX_NOTIONAL <= MAX_PRICE_TICKS * MAX_QTY_LOTS
 assert BOOK_LEVELS_USED < BOOK_LEVELS

@@ -34,6 +34,7 @@ MOUNTED = {
     "run": None,
     "demo": None,
     "control": None,
+    "top": None,
     "feed": "feed",
     "bench": "bench",
     "config": "config",

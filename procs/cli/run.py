@@ -36,10 +36,14 @@ def _prepared(
         {"run.source": source, "run.clock": clock, "run.speed": speed, "run.seed": seed, "run.duration_s": duration,
          "run.out": str(out) if out else None},
     )  # fmt: skip
+    from datetime import UTC, datetime
+
     from procs.prepare import prepare_run
+    from procs.record import begin
     from ringsim.store.runs import new_run_id
 
-    return found, prepare_run(found, new_run_id())
+    prepared = prepare_run(found, new_run_id(datetime.now(UTC)))
+    return begin(found, prepared, sys.argv[1:]), prepared
 
 
 @app.command(epilog="Example: ringsim run --speed 10 --duration 30")
@@ -50,13 +54,13 @@ def run(
 ) -> None:  # fmt: skip
     """Run the pipeline as processes: ingest, strategy, paper broker and persistence, supervised."""
     output = Output(json)
-    found, prepared = _prepared(source, clock, speed, seed, duration, profile, config, out, assignments)
+    manifest, prepared = _prepared(source, clock, speed, seed, duration, profile, config, out, assignments)
     from procs.run import run_pipeline
     from procs.screens import choose_screen
 
-    with_live = sys.stderr.isatty() if live is None and json else sys.stdout.isatty() if live is None else live
-    result = run_pipeline(prepared, choose_screen(prepared, live=with_live and not json))
-    _finish(found, prepared, result, output)
+    wanted = not json and (sys.stdout.isatty() if live is None else live)
+    result = run_pipeline(prepared, choose_screen(prepared.instrument, f"ringsim {prepared.run_id}", live=wanted))
+    _finish(manifest, prepared, result, output)
 
 
 @app.command(epilog="Example: ringsim backtest --source replay:first.gz,second.gz --json")
@@ -66,19 +70,19 @@ def backtest(
 ) -> None:  # fmt: skip
     """The same folds in one process, on the simulated clock: the same digest as `run --clock simulated`."""
     output = Output(json)
-    found, prepared = _prepared(source, "simulated", None, seed, duration, profile, config, out, assignments)
+    manifest, prepared = _prepared(source, "simulated", None, seed, duration, profile, config, out, assignments)
     from procs.run import run_backtest
 
-    _finish(found, prepared, run_backtest(prepared), output)
+    _finish(manifest, prepared, run_backtest(prepared), output)
 
 
-def _finish(found: Any, prepared: Any, result: dict[str, Any], output: Output) -> None:
+def _finish(manifest: Any, prepared: Any, result: dict[str, Any], output: Output) -> None:
     """Keep the summary, show it, and leave with its exit code."""
-    from procs.run import save_summary
+    from procs.record import finish
     from procs.text import summary_text
     from ringsim.summary import EXIT_CODES
 
-    save_summary(result, prepared.folder)
+    finish(manifest, prepared, result)
     output.show(summary_text(result))
     if result.get("failure"):
         say(f"ringsim: {result['failure']}")

@@ -18,12 +18,12 @@ import numpy as np
 from procs.stages.base import RedoMismatch
 from procs.topology import HOPS, Segments
 from ringsim import control as c
-from ringsim.atomics import load_acquire, now_ns
+from ringsim.atomics import load_acquire, now_ns, store_release
 from ringsim.book import LOADING, VALID, book_best, book_next, book_qty
 from ringsim.control import CELL_FEED, CELL_MARKET, FEED_CELL, MARKET_CELL, Stage, block
 from ringsim.fold.commit import EVERY_NS, commit, resume
 from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
-from ringsim.fold.journal import E_NOW, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
+from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
 from ringsim.kernel import kernel
 from ringsim.market.binance import make_scratch
 from ringsim.market.capture import open_capture
@@ -54,7 +54,7 @@ class Ingest(NamedTuple):
     """
 
     text: np.ndarray
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # shadows tuple.index, which nobody calls
     scratch: np.ndarray
     events: Events
     market: Producer
@@ -94,13 +94,13 @@ def _choose(s, g, now):
     elif s.feed.book.valid == LOADING:
         kind, seq, time = MESSAGE, s.feed.next, s.recv_ns  # a snapshot and the diffs that waited for it are one message
     elif s.snapshot_part > 0:
-        kind, seq = SNAPSHOT, s.snapshots
+        kind, seq = SNAPSHOT, s.answering
     elif load_acquire(g.control, c.P_COMMAND_SEQ) > s.commands:
         kind, seq = COMMAND, s.commands
         g.journal.words[start] = g.control[c.P_COMMAND_CODE]
         g.journal.words[start + 1] = g.control[c.P_COMMAND_VALUE]
     elif g.control[_WANTED] > s.snapshots and s.feed.book.valid == VALID:
-        kind, seq = SNAPSHOT, s.snapshots
+        kind, seq = SNAPSHOT, g.control[_WANTED]  # one answers all that was asked so far
     elif s.feed.next >= g.index.size or g.control[c.P_RUN] == _STOPPING:
         kind, seq = END, s.feed.next
     else:
@@ -127,10 +127,12 @@ def _fold(s, g):
     elif kind == COMMAND:
         feed_control(s.feed, g.events, g.journal.words[base + RECORD], g.journal.words[base + RECORD + 1])
         s.commands += 1
+        s.command_at = s.feed.next
     elif kind == SNAPSHOT:
+        s.answering = g.journal.words[base + E_SEQ]
         s.snapshot_part = feed_snapshot(s.feed, g.events, s.snapshot_part)
         if s.snapshot_part == 0:
-            s.snapshots += 1
+            s.snapshots = s.answering
     else:
         feed_end(s.feed, g.events)
         s.ended = 1
@@ -308,7 +310,9 @@ class IngestStage:
         full = used >= (self.g.journal.mask + 1) * 3 // 4
         if whole and used and (full or int(now_ns()) - self._committed_ns > EVERY_NS):
             self.commit()
-        self.control[_MY_BLOCK + c.S_COMMANDS_DONE] = self.state[0].commands
+        # The place first: the parent reads it once it sees the count. (Of a state that a redo reaches again.)
+        self.control[_MY_BLOCK + c.S_COMMAND_AT] = self.state[0].command_at
+        store_release(self.control, _MY_BLOCK + c.S_COMMANDS_DONE, int(self.state[0].commands))
         return done
 
     def commit(self) -> None:

@@ -4,7 +4,7 @@ from procs.stages.base import FoldStage, intake_setup
 from procs.topology import HOPS, Segments
 from ringsim.atomics import now_ns
 from ringsim.broker.latency import latency_entry_min, latency_response_min
-from ringsim.control import Stage
+from ringsim.control import S_SNAPSHOT_WANTED, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
     I_SIMULATED,
@@ -21,7 +21,7 @@ from ringsim.fold.intake import (
 )
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.outbox import make_outbox
-from ringsim.fold.positions import CONTROL, MARKET, NOTHING, PEER, TIMER
+from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import FEATURES, ORDER
@@ -30,6 +30,7 @@ from ringsim.strategy.fold import on_market, on_report, on_timer
 from ringsim.telemetry.histogram import observe
 
 _TICK, _DECISION = HOPS.index("tick_to_strategy"), HOPS.index("decision")
+_WANTED = block(Stage.STRATEGY) + S_SNAPSHOT_WANTED
 _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom enough for the cache
 
 
@@ -63,7 +64,9 @@ def strategy_slice(states, intake, out, hops, waiter, until_ns, inputs):
         reset(waiter)
         now = s.pos.now_ns
         _fold(s, journal, stream, out)
-        if stream == MARKET:
+        if stream == LOST:
+            intake.control[_WANTED] = s.pos.laps  # a count that only grows: ingest answers what it has not answered
+        elif stream == MARKET:
             observe(hops[_TICK], now - journal.market[(s.pos.journal - 1) & journal.mask].recv_ns)
         if out.count[0] > 0:
             emit(intake, s.pos, out)

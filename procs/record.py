@@ -1,0 +1,38 @@
+"""What stays of a run: its manifest, its summary, its place in the index of runs."""
+
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from procs.folders import state_root
+from procs.prepare import Prepared
+from ringsim.config import Effective
+from ringsim.store.manifest import Manifest, Setting, SourceFile, source_hash, versions, write_manifest
+from ringsim.store.runs import RunIndex
+
+
+def begin(effective: Effective, prepared: Prepared, command: list[str]) -> Manifest:
+    """Write the manifest of a run that starts, and register it: from here on others find it."""
+    manifest = Manifest(
+        run_id=prepared.run_id,
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        command=command or sys.argv[1:],
+        clock="simulated" if prepared.plan.simulated else "realtime",
+        seed=effective.config.run.seed,
+        settings=[Setting(s.path, s.value, s.origin) for s in effective.settings],
+        sources=[SourceFile(f.path, f.size_bytes, f.sha256) for f in prepared.capture.meta.files],
+        versions=versions(),
+        source_hash=source_hash(),
+    )
+    write_manifest(prepared.folder, manifest)
+    RunIndex(state_root()).register(prepared.run_id, prepared.folder)
+    return manifest
+
+
+def finish(manifest: Manifest, prepared: Prepared, result: dict[str, Any]) -> None:
+    """Put the result into the manifest, and beside it as summary.json."""
+    write_manifest(prepared.folder, msgspec.structs.replace(manifest, exit_state=result["exit_state"], result=result))
+    encoder = msgspec.json.Encoder(decimal_format="number")
+    (prepared.folder / "summary.json").write_bytes(msgspec.json.format(encoder.encode(result)))

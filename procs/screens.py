@@ -1,0 +1,87 @@
+"""Where a run is watched: the live view on a terminal, plain lines elsewhere. Neither can slow the run down."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+from procs.live import LiveView
+from procs.progress import Lines, Warming, progress_line
+from procs.readmodel import View
+from ringsim.units import Instrument
+
+_LINE_S = 1.0
+
+
+class Screen(Protocol):
+    """What a run shows itself on. Nothing here waits."""
+
+    def warming(self, done: int, total: int, what: str) -> None:
+        """How far the kernels are."""
+
+    def open(self, look: Callable[[], View]) -> None:
+        """The run has begun; `look` gives its state."""
+
+    def update(self) -> None:
+        """Show what is new, if it is time."""
+
+    def close(self) -> None:
+        """The run is over: give the terminal back."""
+
+
+class PlainScreen:
+    """A line a second on stderr: stdout is for the summary."""
+
+    def __init__(self, instrument: Instrument, stream: TextIO | None = None) -> None:
+        self.instrument = instrument
+        self._warming = Warming(stream or sys.stderr)
+        self._lines = Lines(stream or sys.stderr)
+        self._look: Callable[[], View] | None = None
+        self._next_s = 0.0
+
+    def warming(self, done: int, total: int, what: str) -> None:
+        self._warming.update(done, total, what)
+
+    def open(self, look: Callable[[], View]) -> None:
+        self._look = look
+        self._next_s = time.monotonic() + _LINE_S
+
+    def update(self) -> None:
+        if self._look is not None and time.monotonic() >= self._next_s:
+            self._next_s += _LINE_S
+            self._lines.say(progress_line(self._look(), self.instrument))
+
+    def close(self) -> None:
+        self._warming.close()
+        self._lines.close()
+
+
+class LiveScreen:
+    """The live view, once the kernels are warm."""
+
+    def __init__(self, instrument: Instrument, title: str) -> None:
+        self.instrument, self.title = instrument, title
+        self._warming = Warming(sys.stderr)
+        self._view: LiveView | None = None
+
+    def warming(self, done: int, total: int, what: str) -> None:
+        self._warming.update(done, total, what)
+
+    def open(self, look: Callable[[], View]) -> None:
+        self._warming.close()
+        self._view = LiveView(look, self.instrument, self.title)
+        self._view.start()
+
+    def update(self) -> None:
+        if self._view is not None:
+            self._view.update()
+
+    def close(self) -> None:
+        self._warming.close()
+        if self._view is not None:
+            self._view.stop()
+
+
+def choose_screen(instrument: Instrument, title: str, *, live: bool) -> Screen:
+    """The live view where it is wanted, else plain lines."""
+    return LiveScreen(instrument, title) if live else PlainScreen(instrument)
