@@ -200,7 +200,9 @@ def _event_kind(t, i, n):
 
 @kernel
 def _exchange_time(value):
-    """Nanoseconds of an E in milliseconds or microseconds; -code if it is out of range."""
+    """Nanoseconds of an E in milliseconds or microseconds; -code if it is out of range, or was none."""
+    if value < 0:
+        return value
     if value > _E_MAX:
         return np.int64(-_RANGE)
     return value * 1_000_000 if value < _MS_MAX else value * 1_000
@@ -208,64 +210,58 @@ def _exchange_time(value):
 
 @kernel
 def _side_field(t, key, i, stop, grid, m):
-    """The fields b, a: the levels of a diff, or a ticker's best price. Returns (bit, place after) or (-code, i)."""
+    """The fields b, a: the levels of a diff, or a ticker's best price. Returns as _short_field does."""
     bid = key == 98
     if byte(t, i) == OPEN_LIST:
         code, i = _level_list(t, i, stop, _BUY if bid else _SELL, grid, m)
-        if code < 0:
-            return code, i
-        return np.int64(_F_BIDS if bid else _F_ASKS), i
+        return np.int64(_F_BIDS if bid else _F_ASKS), code, i
     value, i = _price(t, i, grid)
-    if value < 0:
-        return value, i
     if bid:
         m.bid_ticks = value
-        return np.int64(_F_BID_PX), i
-    m.ask_ticks = value
-    return np.int64(_F_ASK_PX), i
+    else:
+        m.ask_ticks = value
+    return np.int64(_F_BID_PX if bid else _F_ASK_PX), min(value, np.int64(0)), i
 
 
 @kernel
 def _quantity_field(t, key, i, grid, m):
-    """The fields p (a price), q, B, A (quantities). Returns (bit, place after) or (-code, i)."""
+    """The fields p (a price), q, B, A (quantities). Returns as _short_field does."""
     if key == 112:
         value, i = _price(t, i, grid)
+        m.px_ticks, bit = value, np.int64(_F_PX)
+        return bit, min(value, np.int64(0)), i
+    value, i = _quantity(t, i, grid, m)
+    if key == 113:
+        m.qty_lots, bit = value, np.int64(_F_QTY)
+    elif key == 66:
+        m.bid_lots, bit = value, np.int64(_F_BID_QTY)
     else:
-        value, i = _quantity(t, i, grid, m)
-    bit = value
-    if value >= 0:
-        if key == 112:
-            m.px_ticks, bit = value, np.int64(_F_PX)
-        elif key == 113:
-            m.qty_lots, bit = value, np.int64(_F_QTY)
-        elif key == 66:
-            m.bid_lots, bit = value, np.int64(_F_BID_QTY)
-        else:
-            m.ask_lots, bit = value, np.int64(_F_ASK_QTY)
-    return bit, i
+        m.ask_lots, bit = value, np.int64(_F_ASK_QTY)
+    return bit, min(value, np.int64(0)), i
 
 
 @kernel
 def _number_field(t, key, i, m):
-    """The fields E, U, u, t. Returns (bit, place after) or (-code, i)."""
+    """The fields E, U, u, t. Returns as _short_field does."""
     value, i = read_integer(t, i)
-    bit = value
-    if value >= 0:
-        if key == 69:
-            value = _exchange_time(value)
-            m.exch_ns, bit = value, np.int64(_F_E) if value >= 0 else value
-        elif key == 85:
-            m.first_id, bit = value, np.int64(_F_FIRST)
-        elif key == 117:
-            m.last_id, bit = value, np.int64(_F_LAST)
-        else:
-            m.first_id, bit = value, np.int64(_F_TRADE)
-    return bit, i
+    if key == 69:
+        value = _exchange_time(value)
+        m.exch_ns, bit = value, np.int64(_F_E)
+    elif key == 85:
+        m.first_id, bit = value, np.int64(_F_FIRST)
+    elif key == 117:
+        m.last_id, bit = value, np.int64(_F_LAST)
+    else:
+        m.first_id, bit = value, np.int64(_F_TRADE)
+    return bit, min(value, np.int64(0)), i
 
 
 @kernel
 def _short_field(t, key, i, stop, grid, m):
-    """A field with a key of one letter. Returns (its bit, or 0 if nobody needs it, place after it) or (-code, i)."""
+    """A field with a key of one letter, its value at i.
+
+    Returns (its bit, or 0 if nobody needs it; 0 or -code; place after it). Of a refused value the place says nothing.
+    """
     if key == 98 or key == 97:  # b a
         return _side_field(t, key, i, stop, grid, m)
     if key == 112 or key == 113 or key == 66 or key == 65:  # p q B A
@@ -275,44 +271,39 @@ def _short_field(t, key, i, stop, grid, m):
     if key == 101:  # e
         end = np.int64(-1) if byte(t, i) != QUOTE else string_end(t, i + 1)
         if end < 0:
-            return np.int64(-_SHAPE), i
+            return np.int64(0), np.int64(0), skip_value(t, i, stop)
         m.kind = _event_kind(t, i + 1, end - i - 1)
-        return np.int64(_F_EVENT), end + 1
+        return np.int64(_F_EVENT), np.int64(0), end + 1
     if key == 109:  # m: the buyer is the maker
         if byte(t, i) == 116 and byte(t, i + 1) == 114:
             m.aggressor = _SELL
         elif byte(t, i) == 102 and byte(t, i + 1) == 97:
             m.aggressor = _BUY
         else:
-            return np.int64(-_SHAPE), i
-        return np.int64(_F_MAKER), skip_value(t, i, stop)
-    return np.int64(0), skip_value(t, i, stop)
+            return np.int64(_F_MAKER), np.int64(-_SHAPE), i
+        return np.int64(_F_MAKER), np.int64(0), skip_value(t, i, stop)
+    return np.int64(0), np.int64(0), skip_value(t, i, stop)
 
 
 @kernel
 def _long_field(t, start, n, i, stop, grid, m):
-    """A field with a longer key, byte(t, start : start + n). Returns as _short_field does."""
+    """A field with a longer key: the n bytes at `start`. Returns as _short_field does."""
     if n == 2 and byte(t, start) == 112 and byte(t, start + 1) == 117:  # pu
         value, i = read_integer(t, i)
-        if value < 0:
-            return value, i
         m.before_id = value
-        return np.int64(_F_PREVIOUS), i
+        return np.int64(_F_PREVIOUS), min(value, np.int64(0)), i
     if same_word(t, start, n, _LAST_UPDATE_ID):
         value, i = read_integer(t, i)
-        if value < 0:
-            return value, i
         m.last_id = value
-        return np.int64(_F_SNAPSHOT), i
+        return np.int64(_F_SNAPSHOT), min(value, np.int64(0)), i
     bids = same_word(t, start, n, _BIDS)
     if bids or same_word(t, start, n, _ASKS):
+        bit = np.int64(_F_SNAPSHOT_BIDS if bids else _F_SNAPSHOT_ASKS)
         if byte(t, i) != OPEN_LIST:
-            return np.int64(-_SHAPE), i
+            return bit, np.int64(-_SHAPE), i
         code, i = _level_list(t, i, stop, _BUY if bids else _SELL, grid, m)
-        if code < 0:
-            return code, i
-        return np.int64(_F_SNAPSHOT_BIDS if bids else _F_SNAPSHOT_ASKS), i
-    return np.int64(0), skip_value(t, i, stop)
+        return bit, code, i
+    return np.int64(0), np.int64(0), skip_value(t, i, stop)
 
 
 @kernel
@@ -390,15 +381,14 @@ def parse_message(text, start, stop, grid, m):
             continue
         value = i
         if end - key == 1:
-            bit, i = _short_field(t, byte(t, key), i, stop, grid, m)
+            bit, code, i = _short_field(t, byte(t, key), i, stop, grid, m)
         else:
-            bit, i = _long_field(t, key, end - key, i, stop, grid, m)
-        if bit < 0 or seen & bit != 0:
-            if wrong == _OK:
-                wrong = np.int64(-bit if bit < 0 else _SHAPE)
-            if bit < 0:
-                i = skip_value(t, value, stop)
-        seen |= max(bit, np.int64(0))
+            bit, code, i = _long_field(t, key, end - key, i, stop, grid, m)
+        if code < 0:
+            i = skip_value(t, value, stop)
+        if wrong == _OK and (code < 0 or seen & bit != 0):
+            wrong = np.int64(-code if code < 0 else _SHAPE)
+        seen |= bit
         if i < 0:
             return _SYNTAX
     if blank(t, i, stop) != stop:

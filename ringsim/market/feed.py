@@ -14,6 +14,7 @@ recv_ns and exch_ns never decrease, and exch_ns < recv_ns. Times come from the i
 Twin: tests/naive/feed.py.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -401,19 +402,28 @@ def _run(s, text, index, scratch, out):
 _MESSAGE_EVENTS = make_events().records.size
 
 
-def fold_capture(capture: Capture, symbol: int = 0, latency_ns: int = LATENCY_NS) -> tuple[np.recarray, np.recarray]:
+def fold_capture(
+    capture: Capture,
+    symbol: int = 0,
+    latency_ns: int = LATENCY_NS,
+    controls: Sequence[tuple[int, int, int]] = (),
+) -> tuple[np.recarray, np.recarray]:
     """All market events of a capture, END_OF_FEED included, and the feed's state after them.
 
+    controls: (message, ControlCode, value) in order: CONTROL events, each put before its message.
     Returns (MARKET_EVENT recarray[n], FEED_STATE recarray[1]).
     """
     state = new_feed(capture, symbol, latency_ns)
     scratch, out = make_scratch(), make_events(16 * _MESSAGE_EVENTS)
     chunks = []
-    done = _DONE
-    while done != Step.END:
-        out.count[0] = 0
-        done = _run(state[0], capture.text, capture.index, scratch, out)
-        if done == Step.END:
-            feed_end(state[0], out)
+
+    def keep() -> None:
         chunks.append(out.words[: out.count[0] * (MARKET_EVENT.itemsize // 8)].copy())
+        out.count[0] = 0
+
+    for message, code, value in (*controls, (len(capture.index), _END_OF_FEED, 0)):
+        while _run(state[0], capture.text, capture.index[:message], scratch, out) != Step.END:
+            keep()
+        feed_control(state[0], out, code, value)
+        keep()
     return np.concatenate(chunks).view(MARKET_EVENT).view(np.recarray), state

@@ -96,11 +96,12 @@ def read_integer(t, i):
     n, value, _ = digits8(t, i, 8)
     if n == 0:
         return np.int64(-_RANGE if byte(t, i) == MINUS else -_SHAPE), i
+    start = i
     i += n
     while n == 8:
         n, more, _ = digits8(t, i, 8)
-        if value >= 10_000_000_000:  # 18 digits are the most
-            return np.int64(-_RANGE), i
+        if i + n - start > 18:
+            return np.int64(-_RANGE), start
         value = value * _POWERS[n] + more
         i += n
     c = byte(t, i)
