@@ -67,10 +67,12 @@ def decimals(step: str) -> int:
 
 
 def price(instrument: Instrument, ticks: int, width: int = 14) -> str:
+    """With the decimals of its tick."""
     return number(instrument.price(ticks), decimals(instrument.tick), width)
 
 
 def quantity(instrument: Instrument, lots: int, width: int = 12, *, sign: bool = False) -> str:
+    """With the decimals of its lot."""
     return number(instrument.quantity(lots), decimals(instrument.lot), width, sign=sign)
 
 

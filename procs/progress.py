@@ -85,7 +85,7 @@ class Lines:
 
 
 class Warming:
-    """How far the compilation of the kernels is: a bar on a terminal, a line for each tenth elsewhere.
+    """How far the warming is: a bar on a terminal, a line for each tenth (at most) elsewhere.
 
     Use it as a context manager, or call `close`: it removes the bar.
     """
@@ -109,7 +109,7 @@ class Warming:
             )  # fmt: skip
 
     def update(self, done: int, total: int, what: str) -> None:
-        """`done` of `total` kernels are ready, `what` is next. Never waits."""
+        """`done` of `total` parts are ready, `what` is next. Never waits."""
         if self._terminal is not None:
             self._terminal.offer(self._bar(done, total, what).encode(errors="replace"))
             return
@@ -146,8 +146,8 @@ class Warming:
 
 def warming_line(done: int, total: int, what: str) -> str:
     """The same in words."""
-    ready = f"{done} of {total} kernels ready" if total > 0 else "kernels"
-    return plain(f"warming: {ready}, {what}" if what else f"warming: {ready}")
+    ready = f" ({done} of {total} ready)" if total > 0 else ""
+    return plain(f"warming up: {what or 'kernels'}{ready}; the first time it takes about a minute")
 
 
 def _draws(stream: TextIO) -> bool:

@@ -110,7 +110,7 @@ def test_the_warming_is_a_line_for_each_tenth_where_there_is_no_terminal(tmp_pat
         stream.seek(0)
         rows = stream.read().splitlines()
     assert len(rows) == 11
-    assert rows[0] == "warming: 0 of 200 kernels ready, book_set" and "200 of 200" in rows[-1]
+    assert rows[0].startswith("warming up: book_set (0 of 200 ready)") and "200 of 200" in rows[-1]
 
 
 def test_the_warming_is_a_bar_on_a_terminal_and_leaves_nothing_behind(monkeypatch):
@@ -121,7 +121,7 @@ def test_the_warming_is_a_bar_on_a_terminal_and_leaves_nothing_behind(monkeypatc
             for done in (0, 3, 7, 0):
                 warming.update(done, 7, "book_set")
             shown = arrived(master)
-            assert "3 of 7 kernels ready" in shown and "━" in shown and "\n" not in shown
+            assert "3 of 7 ready" in shown and "━" in shown and "\n" not in shown
         assert arrived(master) == "\r\x1b[K"
         os.close(master)
 
