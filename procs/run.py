@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,21 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
     }
 
 
-def run_backtest(prepared: Prepared) -> dict[str, Any]:
-    """The folds in this process, on the simulated clock. Returns the summary; its digest is that of the processes."""
+def fold_session(prepared: Prepared, commands: Sequence[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The market events of a run and the feed's last state. commands: (message, code, value), each before its message."""
+    plan, index = prepared.plan, prepared.capture.index
+    part = replace(prepared.capture, index=index[: plan.messages].view(np.recarray))
+    return fold_capture(part, latency_ns=plan.base_latency_ns, controls=commands)
+
+
+def run_backtest(prepared: Prepared, commands: Sequence[tuple[int, int, int]] = ()) -> dict[str, Any]:
+    """The folds in this process, on the simulated clock. Returns the summary; its digest is that of the processes.
+
+    commands: what an operator said in the run that is repeated, as its summary lists it.
+    """
     started, plan = time.monotonic(), prepared.plan
     create_database(prepared)
-    part = replace(prepared.capture, index=prepared.capture.index[: plan.messages].view(np.recarray))
-    events, feed = fold_capture(part, latency_ns=plan.base_latency_ns)
+    events, feed = fold_session(prepared, commands)
     ingest = np.zeros(1, INGEST_STATE).view(np.recarray)
     ingest["feed"], ingest["out"] = feed, len(events)
     strategy, broker = strategy_init(plan.strategy), broker_init(plan.broker)
@@ -143,8 +152,13 @@ class Signals:
             signal.signal(number, handler)
 
 
-def run_pipeline(prepared: Prepared, screen: Screen) -> dict[str, Any]:
-    """The processes. Returns the summary; a failed run has one, too, with its reason."""
+def run_pipeline(
+    prepared: Prepared, screen: Screen, each_turn: Callable[[Supervisor], None] = lambda parent: None
+) -> dict[str, Any]:
+    """The processes. Returns the summary; a failed run has one, too, with its reason.
+
+    each_turn: called in every turn of the parent's loop; what tests and chaos act from.
+    """
     started, folder = time.monotonic(), prepared.folder
     create_database(prepared)
     sink = log_sink(folder)
@@ -160,6 +174,7 @@ def run_pipeline(prepared: Prepared, screen: Screen) -> dict[str, Any]:
                         opened = True
                         screen.open(model.look)
                     parent.step()
+                    each_turn(parent)
                     screen.update()
                 parent.halt()
             finally:
@@ -177,6 +192,7 @@ def run_pipeline(prepared: Prepared, screen: Screen) -> dict[str, Any]:
             latency_us=summary.latency_summary(segments.hops, HOPS),
             rings=ring_summary(model.look()),
             restarts=parent.restarts,
+            recovery_ms=[round(ns / 1e6, 3) for ns in parent.recoveries_ns],
             commands=parent.commands_said,
             failure=parent.failure,
             exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),

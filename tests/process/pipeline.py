@@ -1,0 +1,38 @@
+"""Runs of the pipeline for tests: in one process or in five, on the shipped minute or a part of it."""
+
+from pathlib import Path
+
+from procs.prepare import Prepared, prepare_run
+from procs.run import run_backtest, run_pipeline
+from ringsim.config import load
+
+
+class NoScreen:
+    """Nobody watches."""
+
+    def warming(self, done, total, what):
+        pass
+
+    def open(self, look):
+        pass
+
+    def update(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def prepared(folder: Path, name: str, **settings: object) -> Prepared:
+    """A run in folder/name. settings: configuration keys with __ for the dot."""
+    given = {key.replace("__", "."): value for key, value in settings.items()}
+    given = {"run.clock": "simulated", **given, "run.out": str(folder / name)}
+    return prepare_run(load(overrides=given), f"test-{folder.name[-12:]}-{name}")
+
+
+def backtest(folder: Path, name: str = "backtest", commands=(), **settings: object) -> dict:
+    return run_backtest(prepared(folder, name, **settings), commands)
+
+
+def processes(folder: Path, name: str = "processes", each_turn=lambda parent: None, **settings: object) -> dict:
+    return run_pipeline(prepared(folder, name, **settings), NoScreen(), each_turn)

@@ -1,0 +1,119 @@
+"""The central law: the digest of one process is that of the processes, whatever happens to them."""
+
+import os
+import random
+import signal
+
+import pytest
+
+from procs.supervisor import ROLES
+from ringsim.control import S_INPUTS, Stage, block
+from ringsim.lifecycle import Lifecycle
+from tests.process.pipeline import backtest, processes
+
+pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory):
+    """The backtest of the shipped minute."""
+    return backtest(tmp_path_factory.mktemp("twin"))
+
+
+def test_the_shipped_minute_trades(twin):
+    assert twin["signals"] > 0 and twin["orders"]["accepted"] > 0 and twin["fills"] > 0
+    assert twin["messages"] == {"other": 0, "depth": 600, "trade": 1381, "bookTicker": 5360, "snapshot": 1, "bad": 0}
+    assert twin["exit_state"] == "DONE" and twin["feed"]["gaps"] == 0
+
+
+def test_processes_and_backtest_have_the_same_digest(twin, tmp_path):
+    run = processes(tmp_path)
+    assert run["digest"] == twin["digest"]
+    for key in (
+        "messages",
+        "feed",
+        "events_published",
+        "signals",
+        "orders",
+        "fills",
+        "position",
+        "cash",
+        "equity",
+        "fees",
+    ):
+        assert run[key] == twin[key], key
+    assert run["exit_state"] == "DONE" and run["restarts"] == 0
+    assert [state for _, state, _ in run["lifecycle"]] == ["WARMUP", "READY"]
+
+
+def killer(seed, kills):
+    """Kill random stages, each kill after more inputs of that stage; returns the hook and what it killed."""
+    chance, killed, seen = random.Random(seed), [], {}
+
+    def each_turn(parent):
+        if parent.lifecycle is not Lifecycle.READY or len(killed) >= kills:
+            return
+        role = ROLES[len(killed) % len(ROLES)]
+        child = next((c for c in parent.children.values() if c.role == role), None)
+        at = block(Stage[role.upper()])
+        inputs = int(parent.segments.control[at + S_INPUTS])
+        if child and inputs > seen.get(role, 0) + chance.randrange(40):
+            seen[role] = inputs
+            killed.append(role)
+            os.kill(child.pid, signal.SIGKILL)
+
+    return each_turn, killed
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_stages_change_nothing(twin, tmp_path, seed):
+    hook, killed = killer(seed, kills=8)
+    run = processes(tmp_path, each_turn=hook, pipeline__restart_budget=100)
+    assert set(killed) == set(ROLES) and len(killed) >= 6, f"seed {seed}: only {killed}"
+    assert run["digest"] == twin["digest"], f"seed {seed}: {killed}"
+    assert run["exit_state"] == "DONE" and run["restarts"] == len(killed)
+    states = [state for _, state, _ in run["lifecycle"]]
+    assert states[:2] == ["WARMUP", "READY"] and states[-1] == "READY" and "DEGRADED" in states
+
+
+def test_a_stopped_stage_is_found_killed_and_replaced(twin, tmp_path):
+    stopped = []
+
+    def each_turn(parent):
+        if parent.lifecycle is Lifecycle.READY and not stopped:
+            child = next(c for c in parent.children.values() if c.role == "strategy")
+            if int(parent.segments.control[block(Stage.STRATEGY) + S_INPUTS]) > 50:
+                stopped.append(child.pid)
+                os.kill(child.pid, signal.SIGSTOP)
+
+    run = processes(tmp_path, each_turn=each_turn)
+    assert run["digest"] == twin["digest"] and run["restarts"] == 1 and stopped
+
+
+def test_a_spent_restart_budget_ends_the_run_with_its_reason(tmp_path):
+    hook, killed = killer(3, kills=9)
+    run = processes(tmp_path, each_turn=hook, pipeline__restart_budget=2)
+    assert len(killed) == 3 and run["exit_state"] == "FAILED" and "restart budget" in run["failure"]
+
+
+def test_a_stop_drains_and_ends_in_good_order(tmp_path):
+    def each_turn(parent):
+        if parent.lifecycle is Lifecycle.READY and int(parent.segments.control[block(Stage.INGEST) + S_INPUTS]) > 300:
+            parent.stop("the test says so")
+
+    run = processes(tmp_path, each_turn=each_turn, run__clock="realtime", run__speed=20)
+    assert run["exit_state"] == "DONE" and 300 < run["messages"]["bookTicker"] < 5360
+    assert all(ring["max_lag"] == 0 for name, ring in run["rings"].items() if name != "market")
+
+
+def test_a_kill_switch_under_the_simulated_clock_is_an_input_like_any_other(tmp_path):
+    asked = []
+
+    def each_turn(parent):
+        if parent.lifecycle is Lifecycle.READY and not asked:
+            asked.append(parent.command({"command": "kill", "why": "test"}))
+
+    run = processes(tmp_path, each_turn=each_turn)
+    assert run["exit_state"] == "HALTED" and len(run["commands"]) == 1
+    again = backtest(tmp_path, commands=run["commands"])
+    assert again["digest"] == run["digest"]
