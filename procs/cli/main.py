@@ -35,6 +35,7 @@ MOUNTED = {
     "demo": None,
     "control": None,
     "top": None,
+    "runs": None,
     "feed": "feed",
     "bench": "bench",
     "config": "config",
