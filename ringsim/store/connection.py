@@ -104,14 +104,17 @@ def connect_reading(path: Path) -> sqlite3.Connection:
 
 
 def connect(path: Path, how: str) -> sqlite3.Connection:
+    """A connection in autocommit mode that never waits by itself. how: of SQLite's URI, mode=ro, rw, rwc or immutable=1."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=0, isolation_level=None)
 
 
 def connect_temporary() -> sqlite3.Connection:
+    """A database that nobody else sees and that is gone when it is closed."""
     return sqlite3.connect("", timeout=0, isolation_level=None)
 
 
 def look(path: Path) -> None:
+    """That there is a file to open, and an SQLite to open it with. Raises StoreMissing, StoreForeign, StoreError."""
     if sqlite3.sqlite_version_info < MIN_SQLITE:
         wanted = ".".join(map(str, MIN_SQLITE))
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: STRICT tables need {wanted}")

@@ -67,6 +67,8 @@ _IS_OF_OPEN = np.isin(np.arange(256), _OF_OPEN)
 
 # A row's fields are its table's columns, in order; a test compares them.
 class OrderRow(msgspec.Struct, gc=False):
+    """A row of orders."""
+
     seq: int
     order_id: int | None
     strategy_id: str
@@ -101,6 +103,8 @@ class OrderRow(msgspec.Struct, gc=False):
 
 
 class TradeRow(msgspec.Struct, gc=False):
+    """A row of trades."""
+
     trade_id: int
     order_seq: int
     order_id: int
@@ -123,6 +127,8 @@ class TradeRow(msgspec.Struct, gc=False):
 
 
 class SignalRow(msgspec.Struct, gc=False):
+    """A row of signals."""
+
     seq: int
     signal_id: int
     strategy_id: str
@@ -142,6 +148,8 @@ class SignalRow(msgspec.Struct, gc=False):
 
 
 class PositionRow(msgspec.Struct, gc=False):
+    """A row of positions."""
+
     strategy_id: str
     symbol: str
     position_lots: int
@@ -166,6 +174,8 @@ class PositionRow(msgspec.Struct, gc=False):
 
 
 class MetricRow(msgspec.Struct, gc=False):
+    """A row of performance_metrics."""
+
     seq: int
     name: str
     strategy_id: str
@@ -177,6 +187,8 @@ class MetricRow(msgspec.Struct, gc=False):
 
 
 class SnapshotRow(msgspec.Struct, gc=False):
+    """A row of strategy_snapshots."""
+
     seq: int
     sample: int
     strategy_id: str
@@ -362,6 +374,8 @@ class Rows:
         key = (self._strategies[strategy], order_id if order_id > 0 else None)
         rows = self._working.get(key, [])
         answer = kind in _ANSWERS
+        if len(rows) == 1 and (not answer or rows[0].status == PENDING):  # nearly always
+            return rows[0]
         wanted = [r for r in rows if (r.status == PENDING) == answer]
         if len(wanted) > 1:  # the same id twice on its way: an immediate refusal overtakes what is in flight
             wanted = [r for r in wanted if r.created_ns == created_ns] or wanted
@@ -412,10 +426,9 @@ class Rows:
 
     def _forget(self, row: OrderRow) -> None:
         key = (row.strategy_id, row.order_id)
-        rows = self._working[key]
-        rows[:] = [r for r in rows if r.seq != row.seq]
-        if not rows:
-            del self._working[key]
+        others = [r for r in self._working.pop(key) if r is not row]
+        if others:
+            self._working[key] = others
 
     def _trades(self, first_seq: int, records: np.ndarray, at: np.ndarray) -> Iterator[TradeRow]:
         at = at[records["kind"][at] == _FILL]
