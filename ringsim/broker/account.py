@@ -41,6 +41,7 @@ def update_mark(s):
 
 @kernel
 def halted(s):
+    """Whether risk has halted trading."""
     return s.risk.trading == _HALTED
 
 

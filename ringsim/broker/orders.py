@@ -59,6 +59,7 @@ def take_slot(s):
 
 @kernel
 def free_slot(s, k):
+    """Slot k holds no order any more."""
     s.unused[s.unused_count] = k
     s.unused_count += 1
 

@@ -61,6 +61,7 @@ def report_order(s, out, k, kind, reason, now):
 
 @kernel
 def return_credit(out, i):
+    """Report i is the one answer to its record."""
     out.records[i].flag_bits |= _CREDIT
 
 

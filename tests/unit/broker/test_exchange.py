@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringsim.broker.exchange import broker_init
+from ringsim.broker.exchange import broker_init, on_timer
 from ringsim.broker.params import BrokerParams
 from ringsim.control import RunState
 from ringsim.errors import BadInput
@@ -124,6 +124,7 @@ def test_oracle_queue_position():
 def test_a_trade_through_the_price_fills_at_the_own_price():
     v = venue(bids=((100, 100),))
     v.place(BUY, 100, 50)
+    v.place(BUY, 98, 1)
     assert v.trade(SELL, 101, 80) == []
     assert v.trade(BUY, 99, 80) == [], "an aggressive buyer does not sell to us"
     assert fills(v.trade(SELL, 99, 30)) == [(100, 30)]
@@ -175,6 +176,17 @@ def test_an_order_fills_once_in_one_input():
     v.level(SELL, 105, 3, last=False)
     assert fills(v.trade(SELL, 104, 2)) == [(105, 2)]
     assert fills(v.feed(EventKind.QUOTE)) == [(105, 3)]
+
+
+def test_a_crossing_that_cannot_be_remembered_does_not_fill():
+    v = venue(asks=[(1000 + k, 1) for k in range(TAKEN_LEVELS)])
+    v.market(BUY, TAKEN_LEVELS)
+    v.level(SELL, 1000, 5)
+    v.place(BUY, 900, 3)
+    v.place(BUY, 800, 3)
+    assert v.level(SELL, 900, 2) == [] and v.s.counters.taken_full == 1
+    v.level(SELL, 1031, 0)
+    assert fills(v.reports) == [(900, 2)], "a place is free again: what still crosses fills"
 
 
 def test_price_time_priority():
@@ -505,6 +517,24 @@ def test_the_other_limits_reach_the_report(limits, reason):
     assert refused(v, BUY, 500, 20, Tif.FOK) == reason
 
 
+def test_a_loss_that_only_the_mark_shows_halts_at_the_next_periodic_account():
+    v = venue(asks=((110, 9),), limits=RiskLimits(max_drawdown=100), snapshot_interval_ns=50 * MS)
+    v.market(BUY, 5)
+    v.place(BUY, 20, 1)
+    v.book(((80, 1),), ((90, 1),))
+    got = v.wait(50 * MS)
+    assert kinds(got) == ["HALTED", "CANCELLED", "ACCOUNT"] and got[-1]["flag_bits"] == ReportFlag.PERIODIC
+    assert reasons(got) == ["DRAWDOWN", "DRAWDOWN"] and got[0]["trigger_seq"] == -1
+
+
+def test_a_halt_in_the_middle_of_a_crossing_cancels_the_rest():
+    v = venue(limits=RiskLimits(daily_loss_cap=1), maker_cbps=10_000)
+    v.place(BUY, 100, 1)
+    v.place(BUY, 99, 1)
+    got = v.level(SELL, 99, 5)
+    assert kinds(got) == ["FILL", "HALTED", "CANCELLED", "ACCOUNT"]
+
+
 def test_drawdown_and_losses_in_a_row_halt():
     v = venue(asks=((110, 100),), limits=RiskLimits(max_drawdown=25))
     assert "DRAWDOWN" in reasons(v.market(BUY, 3))
@@ -558,6 +588,13 @@ def test_nothing_is_acted_on_between_two_levels_of_a_message():
     v.now = 12 * MS
     v.level(SELL, 111, 5)
     assert fills(v.wait(0)) == [(111, 5)]
+
+
+def test_a_timer_that_comes_early_does_nothing():
+    v = venue()
+    v.new(BUY, 80, 1)
+    on_timer(v.s, v.now, v.out)
+    assert v.out.count[0] == 0 and v.s.timer_ns == v.now + MS
 
 
 def test_the_periodic_account_follows_the_clock():
