@@ -125,7 +125,9 @@ class Warming:
             self._console.print(ProgressBar(total=max(total, 1), completed=min(done, total), width=self.WIDTH), end="")
         bar = captured.get().rstrip("\n")
         words = Text(f"  {warming_line(done, total, what)}")
-        words.truncate(max(0, columns - self.WIDTH - 1), overflow="ellipsis")
+        if words.cell_len >= columns - self.WIDTH:
+            words = Text(words.plain.partition(";")[0])
+            words.truncate(max(0, columns - self.WIDTH - 1), overflow="ellipsis")
         return f"\r\x1b[K{bar if columns > self.WIDTH else ''}{words.plain}"
 
     def close(self) -> None:

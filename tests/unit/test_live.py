@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from procs.cells import clip, wrap
 from procs.frame import MIN_HEIGHT, MIN_WIDTH
 from procs.live import LiveView
 from procs.notes import notes
@@ -50,6 +51,26 @@ def fits(lines: list[str], width: int, height: int) -> bool:
 @given(view=any_view, width=st.integers(1, 220), height=st.integers(1, 70))
 def test_whatever_the_view_holds_the_picture_has_the_size_asked_for(view, width, height):
     assert fits(picture(view, width, height), width, height)
+
+
+texts = st.text(st.characters(exclude_categories=["C", "M", "Z"]) | st.just(" "), max_size=9)
+
+
+@given(parts=st.lists(st.tuples(texts, st.just(""))), width=st.integers(0, 30))
+def test_a_row_that_is_cut_says_so_at_its_end(parts, width):
+    whole, shown = "".join(t for t, _ in parts), "".join(t for t, _ in clip(parts, width))
+    assert cell_len(shown) == width
+    if cell_len(whole) <= width:
+        assert shown == whole.ljust(len(whole) + width - cell_len(whole))
+    elif width > 0:
+        assert shown[-1] == "…" and whole.startswith(shown[:-1].rstrip())
+
+
+@given(words=st.lists(st.from_regex(r"[a-z]{1,9}", fullmatch=True)), width=st.integers(1, 30), rows=st.integers(1, 5))
+def test_wrapped_text_keeps_its_words_or_is_cut_at_its_end(words, width, rows):
+    lines = wrap(" ".join(words), width, rows)
+    assert len(lines) <= rows and all(cell_len(text) <= width for text in lines)
+    assert " ".join(lines) == " ".join(words) or "…" in "".join(lines)
 
 
 @sizes
@@ -383,7 +404,7 @@ def test_a_resize_is_drawn_whole_at_the_new_size(screen):
     view.start()
     view.update()
     assert max(rows_of(screen.read())) == 24
-    for width, height in ((120, 40), (60, 15), (30, 6), (1, 1)):
+    for width, height in ((120, 40), (90, 40), (60, 15), (30, 6), (1, 1)):
         screen.resize(width, height)
         view.update()
         text = screen.read()
