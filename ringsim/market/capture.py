@@ -450,7 +450,7 @@ def _notes(meta: CaptureMeta, backward: int) -> list[str]:
         notes.append(f"{bad} bad line{'s' if bad > 1 else ''} skipped, the first: {meta.warnings[0]}")
     if meta.cut_lots:
         notes.append(
-            f"{meta.cut_lots} quantities are finer than a lot ({one.lot}): only whole lots can be traded and count"
+            f"quantities finer than a lot ({one.lot}): {meta.cut_lots}; only whole lots can be traded, and count"
         )
     if backward:
         notes.append(f"the receive time steps back {backward} times: held at the latest")

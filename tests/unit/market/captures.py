@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ringsim.kernel import cache_root
 from ringsim.market.feed import FEED_COUNTS
 from ringsim.records import MARKET_EVENT
 from tests.naive.feed import BadMessage, NaiveFeed, event_time_ns, load
@@ -12,6 +13,7 @@ from tests.naive.feed import BadMessage, NaiveFeed, event_time_ns, load
 ROOT = Path(__file__).parents[3]
 RECORDED = ROOT.parent / "shared" / "data" / "binance"
 FIELDS = [name for name in MARKET_EVENT.names if name not in ("stamp", "pad")]
+KERNELS = cache_root()  # as it was before the tests chose a cache of their own
 GRIDS = {"spot": ("0.01", "0.00001"), "usdm": ("0.1", "0.001")}
 
 

@@ -1,7 +1,11 @@
 """The fold is its naive twin: the same events, the same book, the same counts, whatever was recorded."""
 
+import hashlib
+import os
 import random
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,7 +22,7 @@ from ringsim.market.feed import Step, feed_snapshot, feed_step, fold_capture, ne
 from ringsim.market.source import sample_path
 from ringsim.records import ControlCode, EventFlag, EventKind
 from tests.sessions import SPOT, USDM, session, write_capture
-from tests.unit.market.captures import book_of, counts_of, naive_feed, naive_fold, tuples
+from tests.unit.market.captures import ROOT, book_of, counts_of, naive_feed, naive_fold, tuples
 from tests.unit.test_book import new_book
 
 markets = st.sampled_from([SPOT, USDM])
@@ -80,7 +84,7 @@ FAULTS = [drop, repeat, swap, cut, garble, scribble, off_grid, overlap, later]
 faults = st.lists(st.tuples(st.sampled_from(FAULTS), st.floats(0, 1)), max_size=4)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     seed=seeds,
     market=markets,
@@ -262,6 +266,27 @@ def level_set(book, side):
 
 def book_of_sides(book):
     return [level_set(book, side).tolist() for side in (0, 1)]
+
+
+PROGRAM = """
+import hashlib, sys
+from pathlib import Path
+from ringsim.market.capture import prepare
+from ringsim.market.feed import fold_capture
+print(hashlib.sha256(fold_capture(prepare([Path(sys.argv[1])]))[0].tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("market", [SPOT, USDM])
+def test_the_plain_bodies_say_the_same(tmp_path, market):
+    """With compilation off: what can be read in the source is what runs."""
+    path = write_capture(tmp_path / "a.gz", session(5, market, steps=30))
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "RINGSIM_CACHE": str(tmp_path)}
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, path]
+    plain = subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert plain == hashlib.sha256(fold_capture(prepare([path]))[0].tobytes()).hexdigest()
 
 
 def test_void_trades_are_counted_and_not_published(tmp_path):
