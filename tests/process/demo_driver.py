@@ -1,11 +1,12 @@
 """Runs demos for the tests in a process that has no threads, which a test's worker may have: run_demo forks.
 
 stdin   {"scenario": {...}, "hold": [steps]}  ("resume" lets it go on from a hold)
-stdout  {"held": step, "parent": pid} in a hold, in the end {"result": {...}} or {"error", "message"[, "result"]}
+stdout  {"held": step} in a hold, in the end {"result": {...}} or {"error", "message"[, "result"]}
 """
 
 import json
 import os
+import signal
 import sys
 
 import msgspec
@@ -19,8 +20,14 @@ def say(message):
 
 
 def main():
+    # Whoever runs the tests in the background may have had these ignored, and what is ignored stays so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     say({"pid": os.getpid()})
     for line in sys.stdin:
+        if line.startswith("ignore "):
+            signal.signal(signal.Signals[line.split()[1]], signal.SIG_IGN)
+            continue
         order = json.loads(line)
         hold = set(order["hold"])
 

@@ -45,7 +45,9 @@ class Driver:
     def heard(self):
         line = self.process.stdout.readline()
         assert line, f"the driver ended with {self.process.wait()}"
-        return json.loads(line)
+        answer = json.loads(line)
+        self.busy = "held" in answer
+        return answer
 
     def silent_for(self, seconds):
         return not select.select([self.process.stdout], [], [], seconds)[0]
@@ -54,6 +56,7 @@ class Driver:
         print(line, file=self.process.stdin, flush=True)
 
     def begin(self, scenario, *, hold=()):
+        self.busy = True
         self.tell(json.dumps({"scenario": msgspec.to_builtins(scenario), "hold": list(hold)}))
         return self.heard()
 
@@ -100,15 +103,24 @@ def segments_of(pid):
 
 
 @pytest.fixture(scope="module")
-def driver():
-    driver = Driver()
-    yield driver
-    driver.close()
+def kept_driver():
+    kept = [Driver()]
+    yield kept
+    kept[0].close()
+
+
+@pytest.fixture
+def driver(kept_driver):
+    """One for all tests, until one leaves it in the middle of a demo."""
+    yield kept_driver[0]
+    if kept_driver[0].busy:
+        kept_driver[0].close()
+        kept_driver[0] = Driver()
 
 
 @pytest.fixture
 def own_driver():
-    """For tests that kill it, or leave it in doubt."""
+    """For a test that kills it."""
     driver = Driver()
     yield driver
     driver.close()
@@ -171,8 +183,8 @@ scenarios = st.builds(
 @given(scenario=scenarios)
 @example(named("custom", ingest=DEMO_RATE, polls=1, capacity=2, steps=2))
 @example(named("custom", ingest=1, polls=1, capacity=2, steps=1))
-def test_whatever_the_rates_the_processes_do_what_one_loop_does(driver, scenario):
-    result = driver.demo(scenario)
+def test_whatever_the_rates_the_processes_do_what_one_loop_does(kept_driver, scenario):
+    result = kept_driver[0].demo(scenario)
     assert figures(result) == simulated(scenario)
     assert len({driver.pid, result["producer_pid"], result["consumer_pid"]}) == 3
 
@@ -344,6 +356,15 @@ def test_an_interruption_gives_the_figures_of_the_finished_steps(driver, signum)
     assert figures(answer["result"]) == expected
 
 
+def test_a_signal_that_was_ignored_stays_ignored(own_driver):
+    """As under nohup."""
+    own_driver.tell("ignore SIGHUP")
+    own_driver.begin(named("balanced"), hold=[7])
+    os.kill(own_driver.pid, signal.SIGHUP)
+    own_driver.resume()
+    assert figures(own_driver.heard()["result"]) == simulated(named("balanced"))
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_is_obeyed_while_a_process_is_stopped(driver, signum):
     driver.begin(named("balanced"), hold=[7])
@@ -374,6 +395,13 @@ KEYS = [
     "provisional", "lost", "pending", "laps", "empty_polls", "final_state",
 ]  # fmt: skip
 COMMAND = [sys.executable, "-m", "procs.cli.main", "demo"]
+# As from a terminal: whoever runs the tests in the background may have had SIGINT ignored, which is inherited.
+FROM_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from procs.cli.main import main
+main()
+"""
 
 
 def command(line):
@@ -430,7 +458,12 @@ LONG = f"custom --ingest {DEMO_RATE} --polls {DEMO_RATE} --steps {DEMO_STEPS} --
 def long_demo():
     """The command at work on far more than a test waits for, in a session of its own; and its processes by name."""
     process = subprocess.Popen(
-        [*COMMAND, *LONG], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", FROM_A_TERMINAL, "demo", *LONG],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     children = {}
     while set(children) != set(PROCESSES):
