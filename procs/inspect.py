@@ -28,7 +28,7 @@ def describe(name: str) -> dict[str, Any]:
         raise BadInput(f"no segment {name} in {FOLDER}; rings there: {', '.join(there) or 'none'}")
     header = _header(path)
     published, owner = int(header[at.W_PUBLISHED]), (int(header[at.W_OWNER_PID]), int(header[at.W_OWNER_START]))
-    consumers = []
+    consumers: list[dict[str, Any]] = []
     for k in range(int(header[at.W_CONSUMERS])):
         line = at.consumer_line(k)
         released = int(header[line + at.C_RELEASED])
@@ -54,7 +54,7 @@ def describe(name: str) -> dict[str, Any]:
         "producer": _text(header[at.W_NAME : at.W_NAME + 3]),
         "published": published,
         "full_waits": int(header[at.W_FULL_WAITS]),
-        "gated_by": max(gating, key=lambda c: c["lag"])["name"] if gating else None,
+        "gated_by": max(gating, key=lambda c: int(c["lag"]))["name"] if gating else None,
         "consumers": consumers,
     }
 

@@ -24,6 +24,8 @@ from ringsim.lifecycle import Lifecycle
 from ringsim.market.feed import fold_capture
 from ringsim.pipeline import Pipeline
 from ringsim.store.digest import digest_database
+from ringsim.store.runlog import NAME as LOG_NAME
+from ringsim.store.runlog import RunLog
 from ringsim.store.schema import RunFacts
 from ringsim.store.sqlite import Store
 from ringsim.strategy.fold import strategy_init
@@ -100,10 +102,17 @@ def run_backtest(prepared: Prepared, commands: Sequence[tuple[int, int, int]] = 
     strategy, broker = strategy_init(plan.strategy), broker_init(plan.broker)
     pipeline = Pipeline(strategy, broker, events, int(latency_entry_min(broker[0].p.latency)))
     folded = time.monotonic()
-    with Store.open(plan.database, wait=time.sleep, check="none", synchronous="normal") as store:
+    facts = ([prepared.strategy_id], [prepared.instrument.symbol])
+    with (
+        RunLog(prepared.folder / LOG_NAME, *facts) as log,
+        Store.open(plan.database, wait=time.sleep, check="none", synchronous="normal") as store,
+    ):
         for orders_at, orders, reports_at, reports in pipeline.run():
+            log.add_orders(orders_at, orders)
+            log.add_reports(reports_at, reports)
             store.write(orders=(orders_at, orders), reports=(reports_at, reports))
-    wall = time.monotonic()
+        wall = time.monotonic()
+        log.add_market(0, events)
     states = {"ingest": ingest[0], "strategy": strategy[0], "execution": broker[0]}
     return _summary(
         prepared,
@@ -190,7 +199,7 @@ def run_pipeline(
             wall_s=round(time.monotonic() - started, 6),
             lifecycle=summary.lifecycle_summary(parent.changes, parent.started_ns),
             latency_us=summary.latency_summary(segments.hops, HOPS),
-            rings=ring_summary(model.look()),
+            rings=ring_summary(model.look(), parent.max_lag),
             restarts=parent.restarts,
             recovery_ms=[round(ns / 1e6, 3) for ns in parent.recoveries_ns],
             commands=parent.commands_said,
@@ -201,15 +210,15 @@ def run_pipeline(
     return result
 
 
-def ring_summary(view: View) -> dict[str, Any]:
-    """Each ring at the end."""
+def ring_summary(view: View, max_lag: dict[str, tuple[int, str | None]]) -> dict[str, Any]:
+    """Each ring at the end. max_lag: the largest lag that the parent saw, and who gated then."""
     return {
         ring.name: {
             "published": ring.published,
             "lost": sum(ring.lost.values()),
-            "max_lag": max(ring.lag.values(), default=0),
+            "max_lag": max_lag[ring.name][0],
             "capacity": ring.capacity,
-            "gated_by": ring.gated_by,
+            "gated_by": max_lag[ring.name][1],
         }
         for ring in view.rings
     }

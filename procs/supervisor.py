@@ -32,7 +32,7 @@ import msgspec
 from procs.commands import CommandServer
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
-from procs.topology import Plan, Segments
+from procs.topology import RECORD_DTYPES, Plan, Segments
 from ringsim import control as c
 from ringsim.lifecycle import Change, Lifecycle, change
 from ringsim.limits import HEARTBEAT_STALE_NS, STARVED_NS
@@ -79,6 +79,7 @@ class Supervisor:
         self._budget: deque[float] = deque()  # when the latest replacements were
         self._down: dict[str, int] = {}  # stages being replaced: since when, ns
         self._looked_ns = time.monotonic_ns()
+        self.max_lag: dict[str, tuple[int, str | None]] = dict.fromkeys(RECORD_DTYPES, (0, None))
         self.commands_said: list[tuple[int, int, int]] = []  # simulated clock: message, code, value, as sequenced
         self._queue: deque[tuple[int, int]] = deque()  # commands that ingest has yet to sequence
         self.reasons: dict[str, str] = {}  # why the run is not READY: cause -> words
@@ -292,6 +293,10 @@ class Supervisor:
     def _watch_persistence(self) -> None:
         """Money waits for the database: when it is far behind, the run is DEGRADED and says why."""
         assert self.segments is not None
+        for name, ring in self.segments.rings.items():
+            lag = max(ring.lag().values())
+            if lag > self.max_lag[name][0]:
+                self.max_lag[name] = (lag, ring.who_gates())
         behind = max(
             ring.lag()["persistence"] / ring.capacity for name, ring in self.segments.rings.items() if name != "market"
         )

@@ -53,7 +53,7 @@ class ControlCode(IntEnum):
     LIFECYCLE = 1  # value: a Lifecycle
     TRADING = 2  # value: a Trading
     RUN = 3  # value: a RunState
-    END_OF_FEED = 4
+    END_OF_FEED = 4  # value 1: the run is being stopped, what is open expires at once
 
 
 class Trading(IntEnum):

@@ -28,8 +28,8 @@ from ringsim.kernel import kernel
 from ringsim.market.binance import make_scratch
 from ringsim.market.capture import open_capture
 from ringsim.market.events import Events, make_events
-from ringsim.market.feed import feed_control, feed_end, feed_snapshot, feed_step
-from ringsim.records import MARKET_WORDS, Trading
+from ringsim.market.feed import feed_control, feed_snapshot, feed_step
+from ringsim.records import MARKET_WORDS, ControlCode, Trading
 from ringsim.ring import batch_max, publish, put, room
 from ringsim.ring.ring import P_NEXT, Producer
 from ringsim.ring.wait import idle, reset, waiter
@@ -69,6 +69,7 @@ _PUBLISH, _LATE = HOPS.index("publish"), HOPS.index("late")
 _MY_BLOCK = block(Stage.INGEST)
 _WANTED = block(Stage.STRATEGY) + c.S_SNAPSHOT_WANTED
 _STOPPING = int(c.RunState.STOPPING)
+_END_OF_FEED = int(ControlCode.END_OF_FEED)
 
 
 @kernel
@@ -103,6 +104,7 @@ def _choose(s, g, now):
         kind, seq = SNAPSHOT, g.control[_WANTED]  # one answers all that was asked so far
     elif s.feed.next >= g.index.size or g.control[c.P_RUN] == _STOPPING:
         kind, seq = END, s.feed.next
+        g.journal.words[start] = g.control[c.P_RUN] == _STOPPING
     else:
         due = _due_ns(g, s.feed.next)
         if due <= now:
@@ -134,7 +136,8 @@ def _fold(s, g):
         if s.snapshot_part == 0:
             s.snapshots = s.answering
     else:
-        feed_end(s.feed, g.events)
+        # Asked to stop, open orders need not live on: the value says "expire at once".
+        feed_control(s.feed, g.events, _END_OF_FEED, g.journal.words[base + RECORD])
         s.ended = 1
     if g.setup[G_SIMULATED] == 0:
         for i in range(g.events.count[0]):

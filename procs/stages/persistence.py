@@ -4,19 +4,26 @@ Invariant: a ring's slot is released only after the transaction that holds its r
 loses nothing: its successor reads on at the cursors of the database.
 """
 
+import contextlib
+import logging
 import time
+from pathlib import Path
 
 import numpy as np
 
+from procs.logs import LOGGER
 from procs.topology import Segments
 from ringsim.control import Stage
 from ringsim.fold.intake import NO_INPUT, WORKING
 from ringsim.kernel import kernel
-from ringsim.records import Trading
-from ringsim.ring import available, release
+from ringsim.records import MARKET_EVENT, Trading
+from ringsim.ring import OK, available, poll, release
 from ringsim.ring.layout import W_PUBLISHED
 from ringsim.ring.ring import R_NEXT
 from ringsim.ring.wait import idle, reset, waiter
+from ringsim.store.errors import StoreError
+from ringsim.store.runlog import NAME as LOG_NAME
+from ringsim.store.runlog import RunLog
 from ringsim.store.sqlite import Store
 
 _MOST = 4096  # records of one transaction and ring
@@ -31,6 +38,18 @@ def copy_out(consumer, into):
         base = ((consumer.at[R_NEXT] + i) & ring.mask) * ring.width
         for k in range(ring.width):
             into[i * ring.width + k] = ring.words[base + k]
+    return count
+
+
+@kernel
+def copy_lossy(observer, into):
+    """Copy what a lossy reader can get, up to the size of `into`. Returns the count; losses are in the observer's words."""
+    width = observer.ring.width
+    count = 0
+    for i in range(into.size // width):
+        if poll(observer, into, i * width) & OK == 0:
+            break
+        count += 1
     return count
 
 
@@ -51,7 +70,18 @@ class PersistenceStage:
         self.waiter = waiter(plan.waits[self.name])
         # The kernel still has what a killed writer wrote: no need to look at every page before going on.
         self.store = Store.open(plan.database, wait=time.sleep, check="none")
+        facts = self.store.facts
+        self.log = RunLog(
+            Path(plan.folder) / LOG_NAME,
+            facts.strategies,
+            [instrument.symbol for instrument in facts.instruments],
+            cursors={ring: self.store.next_seq(ring) for ring in ("orders", "reports")},
+        )
+        self.market = segments.rings["market"].observer(resync="oldest")
+        self.market.at[R_NEXT] = self.log.next_seq("market")
+        self.events = np.zeros(_MOST * self.market.ring.width, np.int64)
         self.written = 0
+        self.log_failed = False
         self.last_batch_ns = time.monotonic_ns()
         self.reason = NO_INPUT
 
@@ -61,7 +91,8 @@ class PersistenceStage:
         now = time.monotonic_ns()
         if sum(waiting) == 0 or (sum(waiting) < self.plan.batch_size and now - self.last_batch_ns < 50_000_000):
             self.reason = NO_INPUT
-            idle(self.waiter)
+            if self._watch_market() == 0:
+                idle(self.waiter)
             return 0
         reset(self.waiter)
         self.reason = WORKING
@@ -82,10 +113,32 @@ class PersistenceStage:
             name: self.buffers[name][: counts[name] * (dtype.itemsize // 8)].view(dtype)
             for name, dtype in self.dtypes.items()
         }
+        # The log first: what a kill leaves uncommitted comes again, and the log skips what it has.
+        self.log.add_orders(int(self.orders.at[R_NEXT]), records["orders"])
+        self.log.add_reports(int(self.reports.at[R_NEXT]), records["reports"])
+        self._flush_log()
         self.store.write(
             orders=(int(self.orders.at[R_NEXT]), records["orders"]),
             reports=(int(self.reports.at[R_NEXT]), records["reports"]),
         )
+
+    def _watch_market(self) -> int:
+        """A summary line for each second of the market; what this reader is too slow for is missing in it."""
+        first = int(self.market.at[R_NEXT])
+        count = int(copy_lossy(self.market, self.events))
+        if count:
+            records = self.events[: count * self.market.ring.width].view(MARKET_EVENT)
+            self.log.add_market(max(first, int(records[0]["stamp"]) - 1), records)
+        return count
+
+    def _flush_log(self) -> None:
+        """Nothing waits for the log: on a full disk it keeps what it can and says later what it could not."""
+        try:
+            self.log.flush()
+        except StoreError as error:
+            if not self.log_failed:
+                logging.getLogger(LOGGER).warning("%s", error)
+            self.log_failed = True
 
     def say(self, code: int, value: int) -> bool:
         """The database does not care."""
@@ -101,5 +154,10 @@ class PersistenceStage:
         return int(Trading.ACTIVE)
 
     def close(self) -> None:
-        """Commit and close the database."""
+        """Commit and close the database, then the log."""
+        while self._watch_market():
+            pass
         self.store.close()
+        self._flush_log()
+        with contextlib.suppress(StoreError):  # said by the flush
+            self.log.close()
