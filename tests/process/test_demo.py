@@ -184,7 +184,8 @@ scenarios = st.builds(
 @example(named("custom", ingest=DEMO_RATE, polls=1, capacity=2, steps=2))
 @example(named("custom", ingest=1, polls=1, capacity=2, steps=1))
 def test_whatever_the_rates_the_processes_do_what_one_loop_does(kept_driver, scenario):
-    result = kept_driver[0].demo(scenario)
+    driver = kept_driver[0]
+    result = driver.demo(scenario)
     assert figures(result) == simulated(scenario)
     assert len({driver.pid, result["producer_pid"], result["consumer_pid"]}) == 3
 
