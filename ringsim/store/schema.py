@@ -24,19 +24,21 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x52534D31  # "RSM1": PRAGMA application_id, by which `file` and we know our own
 MIN_SQLITE = (3, 37)  # STRICT
 
-# tick x lot = multiple / a power of ten: the views multiply money by it, which stays within int64 up to 2**51.
-MAX_GRID_MULTIPLE = 1 << 12
+# tick x lot = multiple / a power of ten. The views multiply money by the multiple, in integers up to 2**63 and as REAL, which
+# keeps 15 digits, beyond; a power of ten above 10**22 is no exact REAL.
+MAX_GRID_MULTIPLE = 1 << 31
+MAX_GRID_PLACES = 22
 
 _BASE = """
 CREATE TABLE meta ( -- facts of the run: schema_version, run_id, clock, created, ringsim, crc32 (of the schema and all such facts)
-  key TEXT PRIMARY KEY,
-  value TEXT NOT NULL
+  key TEXT PRIMARY KEY, -- name of the fact
+  value TEXT NOT NULL -- as text
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE instruments ( -- the grids: price = ticks x tick, quantity = lots x lot, money = amount x tick x lot
-  symbol TEXT PRIMARY KEY,
+  symbol TEXT PRIMARY KEY, -- as the venue names it
   number INTEGER NOT NULL UNIQUE, -- in the records
-  market TEXT NOT NULL,
+  market TEXT NOT NULL, -- spot, usdm, coinm, lobster, synthetic
   quote TEXT NOT NULL, -- currency that money is in
   tick TEXT NOT NULL, -- exact decimal
   lot TEXT NOT NULL, -- exact decimal
@@ -49,8 +51,8 @@ CREATE TABLE instruments ( -- the grids: price = ticks x tick, quantity = lots x
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE strategies ( -- names of the strategy numbers in the records
-  strategy_id TEXT PRIMARY KEY,
-  number INTEGER NOT NULL UNIQUE
+  strategy_id TEXT PRIMARY KEY, -- its name in the configuration
+  number INTEGER NOT NULL UNIQUE -- in the records
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE ring_records ( -- every record, byte for byte without its stamp
@@ -61,7 +63,7 @@ CREATE TABLE ring_records ( -- every record, byte for byte without its stamp
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE cursors ( -- how far the rows and records go
-  ring TEXT PRIMARY KEY,
+  ring TEXT PRIMARY KEY, -- orders, reports
   next_seq INTEGER NOT NULL, -- records 0 .. next_seq - 1 are stored
   crc32 INTEGER NOT NULL -- over their bytes in sequence order
 ) STRICT, WITHOUT ROWID;
@@ -71,8 +73,8 @@ _ROWS = """
 CREATE TABLE orders ( -- each order that a strategy sent, or that its own risk refused
   seq INTEGER PRIMARY KEY, -- of its record in the orders ring
   order_id INTEGER, -- the strategy's number, from 1; NULL of a refusal that got none
-  strategy_id TEXT NOT NULL,
-  symbol TEXT NOT NULL,
+  strategy_id TEXT NOT NULL, -- its name in the configuration
+  symbol TEXT NOT NULL, -- instruments.symbol
   kind TEXT NOT NULL, -- NEW, REFUSED
   side TEXT NOT NULL, -- BUY, SELL
   type TEXT NOT NULL, -- LIMIT, MARKET
@@ -80,7 +82,7 @@ CREATE TABLE orders ( -- each order that a strategy sent, or that its own risk r
   price_ticks INTEGER, -- as last replaced; NULL of a market order
   qty_lots INTEGER NOT NULL, -- as accepted or last replaced
   asked_lots INTEGER NOT NULL, -- what the strategy wanted before risk adjusted it
-  filled_lots INTEGER NOT NULL,
+  filled_lots INTEGER NOT NULL, -- so far
   left_lots INTEGER NOT NULL, -- not filled: still working, or what was cancelled or refused
   filled_value INTEGER NOT NULL, -- sum of price x quantity of its fills, money
   fees INTEGER NOT NULL, -- money; negative: a rebate
@@ -107,12 +109,12 @@ CREATE INDEX orders_working ON orders (strategy_id, order_id) WHERE status IN ('
 CREATE TABLE trades ( -- each fill
   trade_id INTEGER PRIMARY KEY, -- sequence of its report in the reports ring
   order_seq INTEGER NOT NULL, -- orders.seq
-  order_id INTEGER NOT NULL,
-  strategy_id TEXT NOT NULL,
-  symbol TEXT NOT NULL,
-  side TEXT NOT NULL,
-  price_ticks INTEGER NOT NULL,
-  qty_lots INTEGER NOT NULL,
+  order_id INTEGER NOT NULL, -- the strategy's number of the order
+  strategy_id TEXT NOT NULL, -- its name in the configuration
+  symbol TEXT NOT NULL, -- instruments.symbol
+  side TEXT NOT NULL, -- BUY, SELL
+  price_ticks INTEGER NOT NULL, -- of this fill
+  qty_lots INTEGER NOT NULL, -- of this fill
   left_lots INTEGER NOT NULL, -- of the order, after it
   fee INTEGER NOT NULL, -- money; negative: a rebate
   liquidity TEXT NOT NULL, -- MAKER, TAKER
@@ -122,23 +124,23 @@ CREATE TABLE trades ( -- each fill
   trigger_ns INTEGER NOT NULL, -- arrival of that event
   order_trigger_ns INTEGER NOT NULL, -- arrival of the event that caused the order
   created_ns INTEGER NOT NULL, -- of the order
-  received_ns INTEGER NOT NULL,
-  acted_ns INTEGER NOT NULL
+  received_ns INTEGER NOT NULL, -- the broker had the order
+  acted_ns INTEGER NOT NULL -- the exchange accepted the order
 ) STRICT;
 
 CREATE TABLE signals ( -- each signal, from its begin
   seq INTEGER PRIMARY KEY, -- of its record in the orders ring
-  signal_id INTEGER NOT NULL,
-  strategy_id TEXT NOT NULL,
-  symbol TEXT NOT NULL,
-  side TEXT NOT NULL,
+  signal_id INTEGER NOT NULL, -- the strategy's number, from 1
+  strategy_id TEXT NOT NULL, -- its name in the configuration
+  symbol TEXT NOT NULL, -- instruments.symbol
+  side TEXT NOT NULL, -- BUY, SELL: where it points
   strength_ppm INTEGER NOT NULL, -- signed, 1e-6
   confidence_ppm INTEGER NOT NULL, -- 1e-6
-  verdict TEXT NOT NULL, -- of risk
-  reason TEXT NOT NULL,
-  trigger_seq INTEGER NOT NULL,
-  trigger_ns INTEGER NOT NULL,
-  started_ns INTEGER NOT NULL,
+  verdict TEXT NOT NULL, -- of risk; NONE
+  reason TEXT NOT NULL, -- of the verdict; NONE
+  trigger_seq INTEGER NOT NULL, -- market event that caused it
+  trigger_ns INTEGER NOT NULL, -- arrival of that event
+  started_ns INTEGER NOT NULL, -- the strategy decided
   ended_ns INTEGER, -- its end, or its next begin under the same id; NULL: neither is on record
   hold_ns INTEGER, -- holding period, from first entry order (or the start) to the end
   end_reason TEXT, -- of the record that ended it
@@ -148,8 +150,8 @@ CREATE TABLE signals ( -- each signal, from its begin
 CREATE INDEX signals_active ON signals (strategy_id, signal_id) WHERE ended_ns IS NULL;
 
 CREATE TABLE positions ( -- the account as last reported, for each strategy and symbol
-  strategy_id TEXT NOT NULL,
-  symbol TEXT NOT NULL,
+  strategy_id TEXT NOT NULL, -- its name in the configuration
+  symbol TEXT NOT NULL, -- instruments.symbol
   position_lots INTEGER NOT NULL, -- signed
   cost INTEGER NOT NULL, -- signed sum of price x quantity of what is open, money
   cash INTEGER NOT NULL, -- money
@@ -157,17 +159,17 @@ CREATE TABLE positions ( -- the account as last reported, for each strategy and 
   unrealized INTEGER NOT NULL, -- position x mark - cost, money
   fees INTEGER NOT NULL, -- money
   equity INTEGER NOT NULL, -- cash + position x mark, money
-  mark_ticks INTEGER NOT NULL,
+  mark_ticks INTEGER NOT NULL, -- mid of the book, rounded down
   day_realized INTEGER NOT NULL, -- net of fees, since the UTC day began, money
   start_cash INTEGER NOT NULL, -- money
   equity_peak INTEGER NOT NULL, -- highest equity on record, money
   drawdown INTEGER NOT NULL, -- peak - equity, money
   drawdown_max INTEGER NOT NULL, -- money
-  open_orders INTEGER NOT NULL,
-  fills INTEGER NOT NULL,
+  open_orders INTEGER NOT NULL, -- resting
+  fills INTEGER NOT NULL, -- so far
   trading TEXT NOT NULL, -- ACTIVE, REDUCING, HALTED
-  reason TEXT NOT NULL, -- of the halt
-  time_ns INTEGER NOT NULL,
+  reason TEXT NOT NULL, -- of the halt; NONE
+  time_ns INTEGER NOT NULL, -- the exchange's
   seq INTEGER NOT NULL, -- of the account record in the reports ring
   PRIMARY KEY (strategy_id, symbol)
 ) STRICT, WITHOUT ROWID;
@@ -175,10 +177,10 @@ CREATE TABLE positions ( -- the account as last reported, for each strategy and 
 CREATE TABLE performance_metrics ( -- the account at each snapshot interval and at the end, one row a figure
   seq INTEGER NOT NULL, -- of the account record in the reports ring
   name TEXT NOT NULL, -- equity cash realized unrealized fees drawdown position open_orders fills
-  strategy_id TEXT NOT NULL,
-  symbol TEXT NOT NULL,
-  time_ns INTEGER NOT NULL,
-  value INTEGER NOT NULL,
+  strategy_id TEXT NOT NULL, -- its name in the configuration
+  symbol TEXT NOT NULL, -- instruments.symbol
+  time_ns INTEGER NOT NULL, -- the exchange's
+  value INTEGER NOT NULL, -- in the unit
   unit TEXT NOT NULL, -- money, lots, count
   final INTEGER NOT NULL, -- 1: the last of the run
   PRIMARY KEY (seq, name)
@@ -187,21 +189,21 @@ CREATE TABLE performance_metrics ( -- the account at each snapshot interval and 
 CREATE TABLE strategy_snapshots ( -- what a strategy saw, at each snapshot interval
   seq INTEGER PRIMARY KEY, -- of its record in the orders ring
   sample INTEGER NOT NULL, -- number of the feature sample
-  strategy_id TEXT NOT NULL,
-  symbol TEXT NOT NULL,
-  time_ns INTEGER NOT NULL,
-  trigger_seq INTEGER NOT NULL,
-  trigger_ns INTEGER NOT NULL,
-  bid_ticks INTEGER NOT NULL,
-  ask_ticks INTEGER NOT NULL,
+  strategy_id TEXT NOT NULL, -- its name in the configuration
+  symbol TEXT NOT NULL, -- instruments.symbol
+  time_ns INTEGER NOT NULL, -- the strategy's
+  trigger_seq INTEGER NOT NULL, -- newest market event in it
+  trigger_ns INTEGER NOT NULL, -- arrival of that event
+  bid_ticks INTEGER NOT NULL, -- best bid
+  ask_ticks INTEGER NOT NULL, -- best ask
   position_lots INTEGER NOT NULL, -- signed
-  imbalance REAL, -- -1 .. 1; of all features: NULL where undefined
-  spread_bps REAL,
-  depth_ratio REAL,
-  pressure_bps REAL,
-  momentum_bps REAL,
-  volatility REAL,
-  trade_flow REAL -- -1 .. 1
+  imbalance REAL, -- of the best levels, -1 .. 1; as all features NULL where undefined
+  spread_bps REAL, -- of the mid
+  depth_ratio REAL, -- bid quantity / ask quantity of the best levels
+  pressure_bps REAL, -- microprice against mid
+  momentum_bps REAL, -- mid against the mid at the window's start
+  volatility REAL, -- root mean square of log mid returns in the window
+  trade_flow REAL -- signed / all traded quantity in the window, -1 .. 1
 ) STRICT;
 """
 
@@ -317,10 +319,10 @@ def instrument_row(number: int, instrument: Instrument) -> tuple[str | int | flo
     tick_mul, tick_places = _fraction(instrument.tick, f"{instrument.symbol} tick")
     lot_mul, lot_places = _fraction(instrument.lot, f"{instrument.symbol} lot")
     money_mul, places = tick_mul * lot_mul, tick_places + lot_places
-    if money_mul > MAX_GRID_MULTIPLE or places > 22:
+    if money_mul > MAX_GRID_MULTIPLE or places > MAX_GRID_PLACES:
         raise BadInput(
             f"{instrument.symbol}: tick {instrument.tick} x lot {instrument.lot} is {money_mul} / 10**{places};"
-            f" the database takes at most {MAX_GRID_MULTIPLE} / 10**22"
+            f" the database takes at most {MAX_GRID_MULTIPLE} / 10**{MAX_GRID_PLACES}"
         )
     names = (instrument.symbol, number, instrument.market, instrument.quote, instrument.tick, instrument.lot)
     return names + (tick_mul, 10.0**tick_places, lot_mul, 10.0**lot_places, money_mul, 10.0**places)
