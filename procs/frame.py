@@ -131,7 +131,8 @@ class Frame:
         return self.spread(self._words(), [(f"{self.title}  {self.hint}".strip(), DIM)], [(self.hint, DIM)])
 
     def _top(self) -> Text:
-        name = f"{self.title} {self.glyphs.dot} {plain(self.view.run_id)}" if self.view.run_id else self.title
+        run = plain(self.view.run_id)
+        name = self.title if run in self.title else f"{self.title} {self.glyphs.dot} {run}"
         up = f"up {f.elapsed(self.view.uptime_s)}"
         return self.spread([(name, HEAD)], [(f"{up}  {self.hint}".strip(), DIM)], [(self.hint, DIM)])
 
@@ -260,7 +261,7 @@ class Frame:
     def _stage(self, s: "StageView", columns: list[tuple[str, int, bool]]) -> Text:
         values: dict[str, Part] = {
             "process": (plain(s.name), HEAD),
-            "pid": (str(s.pid) if s.pid else "-", ""),
+            "pid": (str(s.pid), ""),
             "state": _state(s.state),
             "gen": (f.count(s.generation, 3), NOTE if s.generation > 1 else ""),
             "beat": (f.micros(s.heartbeat_ms * 1e3), BAD if is_stale(s) else ""),
@@ -270,6 +271,8 @@ class Frame:
             "memory": (f"{f.count(s.rss_mib, 4)}MiB", ""),
             "waits for": (self._waits(s, columns[-1][1]), NOTE if s.waits_for == "room" else DIM),
         }
+        if s.state == "ABSENT":
+            values |= dict.fromkeys(("pid", "gen", "beat", "rate", "inputs", "cpu", "memory"), ("-", DIM))
         parts: list[Part] = []
         for name, width, right in columns:
             text, style = values[name]

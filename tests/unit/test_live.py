@@ -24,7 +24,7 @@ from procs.cells import clip, wrap
 from procs.frame import MIN_HEIGHT, MIN_WIDTH
 from procs.live import LiveView
 from procs.notes import notes
-from procs.readmodel import View
+from procs.readmodel import StageView, View
 from ringsim.units import Instrument
 from tests.unit.views import BTC, INT64, any_view, empty, healthy, line
 
@@ -109,6 +109,11 @@ def test_from_80x24_on_there_is_more(width, height):
     assert "SIGNAL" not in text and "ACCOUNT" not in text  # neither an order nor an answer
 
 
+def test_a_title_that_names_the_run_does_not_name_it_twice():
+    view = LiveView(healthy, BTC, f"ringsim run {healthy().run_id}")
+    assert view.lines(healthy(), 80, 24)[0].plain.count(healthy().run_id) == 1
+
+
 def test_a_large_terminal_shows_every_hop_with_every_percentile():
     text = "\n".join(picture(healthy(), 200, 60))
     assert all(hop in text for hop in healthy().hops) and "p99.99 99.1us" in text and "mean 2.20us" in text
@@ -166,6 +171,13 @@ def test_nothing_known_is_said_so(width, height):
     text = "\n".join(picture(empty(), width, height))
     for words in ("INIT", "no market data yet", "no account yet", "no latencies yet"):
         assert words in text
+
+
+def test_a_process_that_is_not_there_has_no_figures():
+    view = healthy()
+    view.stages[0] = StageView("ingest", 0, "ABSENT", 0, 0.0, 0, 0.0, "", 0.0, 0.0)
+    row = next(row for row in picture(view, 80, 24) if row.startswith("ingest"))
+    assert row.split() == ["ingest", "-", "ABSENT", "-", "-", "-", "-", "-"]
 
 
 @sizes
