@@ -176,7 +176,7 @@ def _control(s, ev, now, out):
         elif not halted(s):
             halt(s, _KILL_SWITCH, now, out)
     elif code == _END_OF_FEED and s.expire_ns == _NEVER and s.finished == 0:
-        s.expire_ns = now + (s.p.expiry_ns if value == 0 else 0)  # 1: the run is being stopped
+        s.expire_ns = now if value == 1 else now + s.p.expiry_ns  # 1: the run is being stopped
         s.end_seq, s.end_ns = s.cause_seq, s.cause_ns
         s.mid_message = 0
 

@@ -383,7 +383,7 @@ class NaiveBroker:
         elif code == ControlCode.TRADING:
             risk_control(self.risk, value)
         elif code == ControlCode.END_OF_FEED and self.expire_at == NEVER_NS and not self.over:
-            self.expire_at = now + self.p.expiry_ns
+            self.expire_at = now if value == 1 else now + self.p.expiry_ns
             self.end = self.cause
             self.half_message = False
 

@@ -628,6 +628,15 @@ def test_open_orders_live_one_second_after_the_feed_and_then_all_is_over():
     assert set(v.answers.values()) == {1}
 
 
+def test_a_stop_expires_what_is_open_at_once():
+    v = venue()
+    v.place(BUY, 80, 1)
+    v.new(BUY, 80, 1)
+    before = v.now
+    got = v.close(stopped=True)
+    assert kinds(got) == ["CANCELLED", "CANCELLED", "ACCOUNT"] and got[0]["deliver_ns"] == before + MS
+
+
 # Whole fills
 
 

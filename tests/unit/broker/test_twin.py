@@ -131,13 +131,13 @@ def perform(v, action, *args):
 
 
 @settings(max_examples=PROGRAMS, deadline=None)
-@given(params=settings_of_a_run, steps=st.lists(step, min_size=20, max_size=120))
-def test_the_same_reports_in_the_same_order(params, steps):
+@given(params=settings_of_a_run, steps=st.lists(step, min_size=20, max_size=120), stopped=st.booleans())
+def test_the_same_reports_in_the_same_order(params, steps, stopped):
     v = Venue(**params)
     whole_book(v, 100)
     for one in steps:
         perform(v, *one)
-    v.close()
+    v.close(stopped)
     assert v.most <= EXECUTION_OUT
     counters_agree(v)
 

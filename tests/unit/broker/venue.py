@@ -190,9 +190,9 @@ class Venue:
         self.send(kind, **fields)
         return self.wait(self.params.entry_ns + self.params.entry_jitter_ns)
 
-    def close(self):
-        """End of the feed, the expiry, and the last account."""
-        self.control(ControlCode.END_OF_FEED)
+    def close(self, stopped=False):
+        """End of the feed (or the operator's stop), the expiry, and the last account."""
+        self.control(ControlCode.END_OF_FEED, stopped)
         found = self.wait(self.params.expiry_ns + self.params.entry_ns)
         assert found[-1]["kind"] == ReportKind.ACCOUNT and found[-1]["flag_bits"] == ReportFlag.FINAL
         assert self.s.timer_ns == NEVER_NS and self.s.open_orders == 0 and self.s.in_flight_count == 0
