@@ -102,7 +102,7 @@ def _ask(s, cause, now, out):
     count = decide(s.own, s.p.imbalance, s.f.now, v, s.orders, s.intents)
     if v.may_act == 0:
         count = 0
-    for i in range(min(count, MAX_INTENTS)):
+    for i in range(min(count, min(s.credits, MAX_INTENTS))):
         intent = s.intents[i]
         if intent.kind == _SIGNAL_END or (intent.kind == _SIGNAL and cause != _END):
             emit_signal(s, intent, now, out)
@@ -184,14 +184,14 @@ def on_market(s, ev, seq, now, out):
         return
     if ev.symbol != s.p.symbol and kind != _CONTROL and not (kind == _GAP and ev.code == _LAPPED):
         return
-    last = (ev.flag_bits & _LAST) != 0
-    s.messages += last
-    if kind == _LEVEL:
+    if kind != _CONTROL and not (kind == _GAP and ev.code == _LAPPED):  # these have no place in the market ring
         s.trigger_seq, s.trigger_ns = seq, ev.recv_ns
+    if (ev.flag_bits & _LAST) != 0:
+        s.messages += 1
+    if kind == _LEVEL:
         if book_fold(s.book, ev):
             _book_message(s, ev, now, out)
     elif kind == _TRADE:
-        s.trigger_seq, s.trigger_ns = seq, ev.recv_ns
         features_trade(s.f, ev.recv_ns, ev.side, ev.qty_lots)
     elif kind == _CONTROL:
         _control(s, ev, now, out)
@@ -200,21 +200,25 @@ def on_market(s, ev, seq, now, out):
         book_fold(s.book, ev)
         if before == VALID and s.book.valid != VALID:
             _lose_book(s, now, out)
-    else:
-        s.trigger_seq, s.trigger_ns = seq, ev.recv_ns
 
 
 @kernel
 def _tell_gate(s, now, mark, trip_ended):
-    """Tell the own gate how the own ledger stands. If that halts, everything at work is to be cancelled. Returns whether."""
+    """Tell the own gate how the own ledger stands. Returns whether that changed trading's state.
+
+    If it halts, everything at work is to be cancelled.
+    """
+    before = s.risk.trading
     net = s.ledger.realized - s.ledger.fees
-    halts = risk_account(s.risk, now, net, ledger_equity(s.ledger, mark)) != 0
-    if trip_ended and risk_round_trip(s.risk, net) != 0:
-        halts = True
-    if halts:
+    risk_account(s.risk, now, net, ledger_equity(s.ledger, mark))
+    if trip_ended:
+        risk_round_trip(s.risk, net)
+    if s.risk.trading == before:
+        return False
+    if s.risk.trading == _HALTED:
         s.cancel_all = 1
-        let_go(s, True)
-    return halts
+    let_go(s, True)
+    return True
 
 
 @kernel
@@ -303,8 +307,8 @@ def on_timer(s, now, out):
         s.timer_ns = _NEVER
         return
     due = now >= s.snapshot_ns
-    halts = due and _tell_gate(s, now, s.mark_ticks, False)  # days and drawdown are noticed here too
-    if halts or now >= s.held_ns or (s.starved == 0 and now >= s.own.wake_ns):
+    changed = due and _tell_gate(s, now, s.mark_ticks, False)  # days and drawdown are noticed here too
+    if changed or now >= s.held_ns or (s.starved == 0 and now >= s.own.wake_ns):
         _ask(s, _TIMER, now, out)
     if due:
         emit_snapshot(s, now, out)

@@ -300,7 +300,7 @@ class NaiveStrategy:
         lapped = kind == EventKind.GAP and ev.code == GapCode.LAPPED
         if ev.symbol != self.p.symbol and kind != EventKind.CONTROL and not lapped:
             return []
-        if kind in (EventKind.LEVEL, EventKind.TRADE, EventKind.QUOTE, EventKind.PREDICTION):
+        if kind != EventKind.CONTROL and not lapped:
             self.trigger = (seq, int(ev.recv_ns))
         if kind == EventKind.CONTROL:
             self.control(ControlCode(ev.code), int(ev.qty_lots), now)
@@ -347,14 +347,16 @@ class NaiveStrategy:
         self.ask("control", now)
 
     def tell_gate(self, now, mark, trip_ended=False):
-        net = self.ledger.realized - self.ledger.fees
+        before, net = self.gate.trading, self.ledger.realized - self.ledger.fees
         equity = self.ledger.cash0 + net + self.ledger.position * mark - self.ledger.open_cost
-        halts = bool(self.gate.account(now, net, equity))
-        halts |= trip_ended and bool(self.gate.round_trip(net))
-        if halts:
-            self.cancel_all_due = True
-            self.let_go(everything=True)
-        return halts
+        self.gate.account(now, net, equity)
+        if trip_ended:
+            self.gate.round_trip(net)
+        if self.gate.trading == before:
+            return False
+        self.cancel_all_due = self.cancel_all_due or self.gate.trading == Trading.HALTED
+        self.let_go(everything=True)
+        return True
 
     def account_says(self, trading, reason):
         if trading == self.account:
@@ -425,8 +427,8 @@ class NaiveStrategy:
             self.timer_ns = NEVER_NS
             return []
         due = now >= self.snapshot_ns
-        halts = due and self.tell_gate(now, self.mark)
-        if halts or now >= self.retry_ns or (not self.starved and now >= self.wake_ns):
+        changed = due and self.tell_gate(now, self.mark)
+        if changed or now >= self.retry_ns or (not self.starved and now >= self.wake_ns):
             self.ask("timer", now)
         if due:
             self.emit_snapshot(now)

@@ -22,6 +22,7 @@ from ringsim.records import (
     Trading,
     Verdict,
 )
+from ringsim.risk.gate import DAY_NS
 from ringsim.strategy.fold import RETRY_NS, strategy_init
 from ringsim.strategy.params import StrategyParams
 from ringsim.strategy.protocol import MAX_INTENTS
@@ -338,6 +339,22 @@ def test_its_own_loss_cap_halts_it_and_cancels_everything():
     assert stage.s.cancel_all_credits == 0
     stage.answer_all()
     assert stage.s.cancel_all_credits == 1 and stage.s.v.own_orders == 0
+
+
+def test_reducing_by_loss_ends_with_the_day_and_the_next_entry_follows():
+    stage = ready(
+        min_confidence_ppm=400_000,
+        signal_decay_ns=1_000 * SECOND,
+        utc_offset_ns=DAY_NS - 30 * SECOND,
+        limits={"daily_loss_cap": 100},
+    )
+    lean(stage)
+    stage.answer_all()
+    assert kinds(stage.fill(1, fee=85)) == [REFUSED] and stage.s.risk.trading == Trading.REDUCING
+    assert stage.s.refused[Reason.REDUCING] == 1
+    assert kinds(stage.wait(19 * SECOND)) == [SNAPSHOT]
+    sent = stage.wait(2 * SECOND)
+    assert kinds(sent) == [NEW, SNAPSHOT] and stage.s.risk.trading == Trading.ACTIVE
 
 
 def test_after_the_end_of_the_feed_nothing_more():
