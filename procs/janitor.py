@@ -71,3 +71,9 @@ def sweep(*, dry: bool = False) -> list[Swept]:
         except FileNotFoundError:
             continue
     return sorted(swept, key=lambda s: s.name)
+
+
+def remove_run(run_id: str) -> None:
+    """Remove every segment of one run, its warm-up's too. For its parent, when all its processes are gone."""
+    for path in (*FOLDER.glob(f"{PREFIX}{run_id}-*"), *FOLDER.glob(f"{PREFIX}{run_id}.*")):
+        path.unlink(missing_ok=True)

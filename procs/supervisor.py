@@ -30,6 +30,7 @@ from typing import Any
 import msgspec
 
 from procs.commands import CommandServer
+from procs.janitor import remove_run
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
 from procs.topology import RECORD_DTYPES, Plan, Segments
@@ -385,6 +386,8 @@ class Supervisor:
         if self.stop_reason is None and self.segments is not None:
             self.stop_reason = reason
             self._stop_by = time.monotonic() + _STOP_GRACE_S
+            if self.lifecycle in (Lifecycle.INIT, Lifecycle.WARMUP):
+                self.finished = True  # nothing is under way yet
             self.segments.control[c.P_RUN] = c.RunState.STOPPING
             self._publish()
             self.log.info("stopping: %s", reason)
@@ -473,9 +476,9 @@ class Supervisor:
         if self.launcher is not None:
             self.channel.close()
             try:
-                self.launcher.wait(_END_GRACE_S)
+                self.launcher.wait(0.2 if self.lifecycle is Lifecycle.WARMUP else _END_GRACE_S)
             except subprocess.TimeoutExpired:
-                self.launcher.kill()
+                self.launcher.kill()  # in the middle of a compilation
                 self.launcher.wait()
         for pidfd in list(self.children):
             select.select([pidfd], [], [], _END_GRACE_S)  # observed dead, before its memory goes
@@ -487,6 +490,7 @@ class Supervisor:
         if self.segments is not None:
             self.segments.close()
             self.segments = None
+        remove_run(self.plan.run_id)
 
 
 def _process_state(pid: int) -> tuple[bool, float]:
