@@ -149,7 +149,8 @@ class Warming:
 def warming_line(done: int, total: int, what: str) -> str:
     """The same in words."""
     ready = f" ({done} of {total} ready)" if total > 0 else ""
-    return plain(f"warming up: {what or 'kernels'}{ready}; the first time it takes about a minute")
+    hint = "; the first time it takes about a minute" if done <= 0 else ""
+    return plain(f"warming up: {what or 'kernels'}{ready}{hint}")
 
 
 def _draws(stream: TextIO) -> bool:

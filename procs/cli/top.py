@@ -106,7 +106,7 @@ def _lines(lines: "Lines", model: "ReadModel", instrument: "Instrument") -> str:
     try:
         while not model.over():
             if time.monotonic() >= due:
-                due += _LINE_S
+                due = time.monotonic() + _LINE_S
                 lines.say(progress_line(model.look(), instrument))
                 if lines.gone:
                     return "gone"
