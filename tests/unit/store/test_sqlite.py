@@ -1,5 +1,6 @@
 """Laws of the database: rows are what the records say, however they were cut, repeated, interrupted or contradicted."""
 
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -330,6 +331,29 @@ def test_a_full_disk_is_named_and_what_was_committed_stands(create: Create):
     store._execute("PRAGMA max_page_count = 1000000")
     store.write((0, stream.orders), (0, stream.reports))
     assert_reconciled(store.path, stream.orders, stream.reports)
+
+
+def test_writes_that_the_system_refuses_halfway_are_named_and_leave_whole_batches(create: Create):
+    """RLIMIT_FSIZE: a write stops in the middle of a page, the next one gets EFBIG. (Python ignores SIGXFSZ.)"""
+    stream = long_stream(400)
+    batches = slices(stream, stream.cuts[40::40] + stream.cuts[-1:])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (150_000, 200_007):
+        store, done = create(f"{room}.db"), 0
+        limit = room + store.path.with_name(f"{room}.db-wal").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(StoreFault, match="look at the disk"):
+                for done, batch in enumerate(batches):  # noqa: B007
+                    store.write(**batch)
+            with pytest.raises(StoreFault):
+                store.write(**batches[done])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert done > 0
+        for batch in batches[done:]:
+            store.write(**batch)
+        assert_reconciled(store.path, stream.orders, stream.reports)
 
 
 def test_an_interrupt_in_the_middle_leaves_no_lock(create: Create):
