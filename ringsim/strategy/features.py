@@ -86,8 +86,8 @@ assert FEATURE_WINDOW <= 1 << 12
 
 
 def features_open(f, window_ns: int, store: int) -> None:
-    """An empty window. window_ns: >= 1. store: a power of two, at most limits.FEATURE_WINDOW. Cold."""
-    assert store & (store - 1) == 0 and 0 < store <= FEATURE_WINDOW
+    """An empty window. window_ns: >= 1. store: a power of two, 2..limits.FEATURE_WINDOW. Cold."""
+    assert store & (store - 1) == 0 and 2 <= store <= FEATURE_WINDOW
     f["window_ns"], f["store"] = window_ns, store
 
 
@@ -101,12 +101,11 @@ def _split(square):
 
 @kernel
 def _drop_sample(f):
-    """The oldest sample leaves, and with it the return that started there."""
+    """The oldest sample leaves, never the only one, and with it the return that started there."""
     f.oldest += 1
-    if f.oldest < f.next:
-        high, low = _split(f.samples[f.oldest & (f.store - 1)].squared_return)
-        f.squares_high -= high
-        f.squares_low -= low
+    high, low = _split(f.samples[f.oldest & (f.store - 1)].squared_return)
+    f.squares_high -= high
+    f.squares_low -= low
 
 
 @kernel
