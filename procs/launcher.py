@@ -138,7 +138,8 @@ def _place(plan: Any, role: str) -> None:
 def main() -> None:
     """`python -m procs.launcher CHANNEL_FD PLAN PARENT_PID`; started by the supervisor alone."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the stages: no window
+    for number in (signal.SIGINT, signal.SIGHUP):  # the parent's business; inherited by the stages: no window
+        signal.signal(number, signal.SIG_IGN)
     tie_to(int(sys.argv[3]))
     from procs.topology import Plan, Segments
     from procs.warmup import warm_up

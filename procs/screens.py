@@ -57,29 +57,36 @@ class PlainScreen:
 
 
 class LiveScreen:
-    """The live view, once the kernels are warm."""
+    """The live view, once the kernels are warm; plain lines if the terminal cannot show it."""
 
     def __init__(self, instrument: Instrument, title: str) -> None:
         self.instrument, self.title = instrument, title
         self._warming = Warming(sys.stderr)
         self._view: LiveView | None = None
+        self._plain: PlainScreen | None = None
 
     def warming(self, done: int, total: int, what: str) -> None:
         self._warming.update(done, total, what)
 
     def open(self, look: Callable[[], View]) -> None:
         self._warming.close()
-        self._view = LiveView(look, self.instrument, self.title)
-        self._view.start()
+        self._view = LiveView(look, self.instrument, self.title, hint="Ctrl-C stops")
+        if not self._view.start():
+            self._view, self._plain = None, PlainScreen(self.instrument)
+            self._plain.open(look)
 
     def update(self) -> None:
         if self._view is not None:
             self._view.update()
+        if self._plain is not None:
+            self._plain.update()
 
     def close(self) -> None:
         self._warming.close()
         if self._view is not None:
             self._view.stop()
+        if self._plain is not None:
+            self._plain.close()
 
 
 def choose_screen(instrument: Instrument, title: str, *, live: bool) -> Screen:

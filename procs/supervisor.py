@@ -34,9 +34,10 @@ from procs.janitor import remove_run
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
 from procs.topology import RECORD_DTYPES, Plan, Segments
+from procs.watchdog import Child, stalled
 from ringsim import control as c
 from ringsim.lifecycle import Change, Lifecycle, change
-from ringsim.limits import HEARTBEAT_STALE_NS, STARVED_NS
+from ringsim.limits import HEARTBEAT_STALE_NS
 from ringsim.records import ControlCode, Trading
 
 ROLES = ("ingest", "strategy", "execution", "persistence")
@@ -44,18 +45,6 @@ OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launche
 _POLL_MS = 20
 _STOP_GRACE_S = 5.0  # for draining, after which what is left is killed
 _END_GRACE_S = 2.0  # for a stage to leave once it is told to
-
-
-class Child(msgspec.Struct):
-    """One generation of a stage."""
-
-    role: str
-    generation: int
-    pid: int
-    pidfd: int
-    beat_ns: int = 0  # its last heartbeat, and the processor time that it had used then
-    used_s: float = 0.0
-    killed: bool = False
 
 
 class Supervisor:
@@ -264,26 +253,15 @@ class Supervisor:
                 self.heal(role)
 
     def _watch_heartbeats(self, now: int) -> None:
-        """A stage that is alive and says nothing is killed; what follows is a death like any other.
-
-        One that was not given the processor (a busy machine) is no more than late: it is stalled if it stands still although
-        it has run, if it is stopped, or if this lasts too long for any machine.
-        """
+        """A stalled stage is killed; what follows is a death like any other."""
         assert self.segments is not None
         for child in self.children.values():
             beat = int(self.segments.control[c.block(c.Stage[child.role.upper()]) + c.S_HEARTBEAT_NS])
-            if child.role in self._down or not beat:
-                continue
-            stopped, used_s = _process_state(child.pid)
-            if beat != child.beat_ns:
-                child.beat_ns, child.used_s = beat, used_s
-            silent = now - beat
-            if silent < HEARTBEAT_STALE_NS or child.killed:
-                continue
-            hangs = used_s - child.used_s > HEARTBEAT_STALE_NS / 2e9
-            if stopped or hangs or silent > STARVED_NS:
-                why = "it is stopped" if stopped else "it runs without beating" if hangs else "it does not run"
-                self.log.warning("%s (pid %d) is stalled: %s for %.1f s", child.role, child.pid, why, silent / 1e9)
+            why = None if child.role in self._down else stalled(child, beat, now)
+            if why:
+                self.log.warning(
+                    "%s (pid %d) is stalled: %s for %.1f s", child.role, child.pid, why, (now - beat) / 1e9
+                )
                 child.killed = True
                 self._kill(child)
 
@@ -491,15 +469,6 @@ class Supervisor:
             self.segments.close()
             self.segments = None
         remove_run(self.plan.run_id)
-
-
-def _process_state(pid: int) -> tuple[bool, float]:
-    """Whether a process is stopped, and the processor time that it has used, seconds."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return False, 0.0
-    return fields[0] in "Tt", (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ending(status: int) -> str:

@@ -6,6 +6,7 @@
 With --json an error, too, is the one JSON object on stdout: {"error", "exit_code"[, "problems"]}; the line is on stderr.
 """
 
+import errno
 import os
 import platform
 import re
@@ -94,6 +95,8 @@ def run(arguments: list[str]) -> int:
         except BrokenPipeError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EIO:  # the terminal is closed
+                raise BrokenPipeError from None
             return _fail(stdout, json, _bug(error), FAILURE)
     except BrokenPipeError:
         # Python flushes stdout once more when it exits: let that go nowhere.
