@@ -58,7 +58,7 @@ quantities = st.one_of(st.integers(1, 50), st.just(MAX_QTY_LOTS))
 books = st.tuples(
     mids,
     st.lists(st.tuples(st.integers(0, 12), quantities), min_size=1, max_size=8),
-    st.lists(st.tuples(st.integers(1, 12), quantities), min_size=1, max_size=8),
+    st.lists(st.tuples(st.integers(-1, 12), quantities), min_size=1, max_size=8),  # now and then it crosses
 )
 waits = st.one_of(st.just(0), st.integers(0, 400), st.sampled_from([999, 1_000, 1_001]))
 inputs = st.lists(
@@ -126,6 +126,15 @@ def test_worked_values():
     assert f.now.pressure_bps == pytest.approx(1e4 * (10_001.45 - 10_001) / 10_001, rel=1e-13)
     assert f.now.spread_bps == pytest.approx(1e4 * 2 / 10_001, rel=1e-15)
     assert f.now.momentum_bps == f.now.volatility == f.now.trade_flow == 0.0
+
+
+@pytest.mark.parametrize("ask", [10_000, 9_999])
+def test_a_locked_or_crossed_book_is_no_sample(ask):
+    book, f = opened()
+    two_sided(book, 10_000, 10_001)
+    assert features_sample(f, book, 1) and f.now.ready == 1
+    two_sided(book, 10_000, ask)
+    assert not features_sample(f, book, 2) and f.now.ready == 0 and f.now.sample == 1
 
 
 def test_the_window_holds_its_own_start_and_no_sample_before_it():
