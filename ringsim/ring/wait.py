@@ -1,8 +1,9 @@
 """How to wait when there is nothing to do: a thing apart from the work, chosen by the topology.
 
 busy     spin: lowest latency, needs a core of its own
-yield    spin a little, then let others of the same core run: the choice where stages share a core
-backoff  yield a little, then sleep, longer each time up to 1 ms: for stages whose latency nobody sees
+yield    let others of the same core run, every time: the choice where stages share a core, since whoever spins holds up
+         just the one that it waits for
+backoff  spin a little, yield a little, then sleep, longer each time up to 1 ms: for stages whose latency nobody sees
 
 A waiter is int64[2]: strategy, idle rounds so far. Kernels call `idle` when a round did nothing and `reset` after work.
 """
@@ -39,7 +40,7 @@ def idle(waiter):
     """Nothing to do in this round: wait a moment, as the strategy says."""
     rounds = waiter[1]
     waiter[1] = rounds + 1
-    if waiter[0] == BUSY or rounds < _SPINS:
+    if waiter[0] == BUSY or (waiter[0] == BACKOFF and rounds < _SPINS):
         pause()
     elif waiter[0] == YIELD or rounds < _SPINS + _YIELDS:
         yield_core()
