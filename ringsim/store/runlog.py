@@ -135,24 +135,28 @@ class RunLog:
     def add_market(self, first_seq: int, records: np.ndarray) -> None:
         """Count MARKET_EVENT[n] into the summaries of their seconds; control events and gaps get lines of their own.
 
-        A reader of the market ring may have lost events: a hole is not an error here, the summaries' first_seq and
-        last_seq show it. What the unfinished second had counted is lost in a kill.
+        A reader of the market ring may have lost events, between records too: where all have a ring's stamp, it says
+        which they are, not first_seq. A hole is no error: `events` against first_seq and last_seq shows it. What the
+        unfinished second had counted is lost in a kill.
         """
-        skip = max(0, min(self._next["market"] - first_seq, len(records)))
-        first_seq, records = first_seq + skip, records[skip:].view(np.ndarray)
+        records = records.view(np.ndarray)
+        stamps = records["stamp"]
+        seqs = stamps - 1 if stamps.all() else first_seq + np.arange(len(records))
+        fresh = seqs >= self._next["market"]
+        records, seqs = records[fresh], seqs[fresh]
         if not len(records):
             return
-        self._next["market"] = first_seq + len(records)
+        self._next["market"] = int(seqs[-1]) + 1
         own = (records["kind"] == EventKind.CONTROL) | (records["kind"] == EventKind.GAP)
         counted = np.flatnonzero(~own)
         groups = records["recv_ns"][counted] // SECOND_NS * 65536 + records["symbol"][counted]
         starts = np.flatnonzero(np.diff(groups, prepend=groups[:1] - 1))
         for part in np.split(counted, starts[1:]) if len(counted) else []:
-            self._count(first_seq, part, records)
+            self._count(seqs[part], records[part])
         for at in np.flatnonzero(own).tolist():
             event = records[at]
             control = event["kind"] == EventKind.CONTROL
-            line = self._head("control" if control else "gap", int(event["recv_ns"]), "market", first_seq + at)
+            line = self._head("control" if control else "gap", int(event["recv_ns"]), "market", int(seqs[at]))
             line["code"] = (_CONTROL if control else _GAP)[int(event["code"])]
             self._line(line | ({"value": int(event["qty_lots"])} if control else self._symbol(int(event["symbol"]))))
 
@@ -267,13 +271,13 @@ class RunLog:
             final = {"final": flags & _FINAL != 0}
             yield self._head("metrics_publish", time_ns, "reports", seq) | whose | figures | final
 
-    def _count(self, first_seq: int, at: np.ndarray, records: np.ndarray) -> None:
+    def _count(self, seqs: np.ndarray, part: np.ndarray) -> None:
         """Count events of one second and symbol."""
-        part, symbol = records[at], int(records["symbol"][at[0]])
+        symbol = int(part["symbol"][0])
         time_ns = int(part["recv_ns"][0]) // SECOND_NS * SECOND_NS
         second = self._second(self._seconds, "market_tick", time_ns, symbol)
-        second.setdefault("first_seq", first_seq + int(at[0]))
-        second["last_seq"] = first_seq + int(at[-1])
+        second.setdefault("first_seq", int(seqs[0]))
+        second["last_seq"] = int(seqs[-1])
         second["events"] = second.get("events", 0) + len(part)
         trades = part[part["kind"] == EventKind.TRADE]
         second["trades"] = second.get("trades", 0) + len(trades)

@@ -184,6 +184,17 @@ def test_the_market_is_told_by_the_second_and_symbol(tmp_path_factory, drawn, cu
     assert single == [k for k, e in enumerate(events) if e["kind"] in (EventKind.GAP, EventKind.CONTROL)]
 
 
+def test_a_reader_that_lost_events_tells_which_it_had(tmp_path: Path):
+    seen = market([(k, EventKind.TRADE, 1, 5, 0) for k in range(9)] + [(9, EventKind.GAP, 0, 0, 0)])
+    seen["stamp"] = np.arange(10) + 101
+    with opened(tmp_path / "l") as log:
+        log.add_market(100, seen[[0, 1, 5, 9]])
+        assert log.next_seq("market") == 110
+        log.add_market(0, seen)
+    gap, tick = lines(tmp_path / "l")
+    assert (gap["seq"], tick["first_seq"], tick["last_seq"], tick["events"]) == (109, 100, 105, 3)
+
+
 def test_control_events_are_named(tmp_path: Path):
     event = market([(5, EventKind.CONTROL, 0, 0, 0)])
     event["code"] = ControlCode.END_OF_FEED
