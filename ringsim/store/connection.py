@@ -84,10 +84,14 @@ def record_bytes(records: np.ndarray) -> np.ndarray:
 
 
 def connect_reading(path: Path) -> sqlite3.Connection:
-    """A read-only connection to a run's database, also while it is being written. Typed errors; see Store.open."""
+    """A connection to a run's database that changes nothing, also while it is being written. Typed errors; see Store.open.
+
+    Opened for writing where that is allowed, and told not to: a purely reading connection that comes last leaves the log's
+    two files behind, this one removes them.
+    """
     look(path)
     try:
-        connection = connect(path, "mode=ro")
+        connection = connect(path, "mode=rw")
         try:
             check_kind(connection, path)
         except StoreReadOnly:
@@ -98,13 +102,14 @@ def connect_reading(path: Path) -> sqlite3.Connection:
                 raise
             connection = connect(path, "immutable=1")
             check_kind(connection, path)
+        connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise typed(error, path, "opening") from None
     return connection
 
 
 def connect(path: Path, how: str) -> sqlite3.Connection:
-    """A connection in autocommit mode that never waits by itself. how: of SQLite's URI, mode=ro, rw, rwc or immutable=1."""
+    """A connection in autocommit mode that never waits by itself. how: of SQLite's URI, mode=rw, mode=rwc or immutable=1."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=0, isolation_level=None)
 
 

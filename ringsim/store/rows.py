@@ -59,9 +59,10 @@ _NEW, _REFUSED, _SIGNAL = int(OrderKind.NEW), int(OrderKind.REFUSED), int(OrderK
 _SIGNAL_END, _SNAPSHOT, _MARKET = int(OrderKind.SIGNAL_END), int(OrderKind.SNAPSHOT), int(OrderType.MARKET)
 _REDUCES, _CLOSES = int(OrderFlag.REDUCES), int(OrderFlag.CLOSES)
 _FINAL, _PERIODIC = int(ReportFlag.FINAL), int(ReportFlag.PERIODIC)
-_ADJUSTED, _NONE = Verdict.ADJUSTED.name, Reason.NONE.name
+_ADJUSTED, _NO_VERDICT, _NONE = Verdict.ADJUSTED.name, Verdict.NONE.name, Reason.NONE.name
 
 _IS_ANSWER = np.isin(np.arange(256), _ANSWERS)
+_IS_OF_SIGNALS = np.isin(np.arange(256), (_SIGNAL, _SIGNAL_END, _NEW, _REFUSED))
 _IS_OF_OPEN = np.isin(np.arange(256), _OF_OPEN)
 
 
@@ -283,7 +284,7 @@ class Rows:
         self._next_seq = first_seq + len(records)
         kinds = records["kind"]
         self._add_new(first_seq, records, np.flatnonzero((kinds == _NEW) | (kinds == _REFUSED)))
-        self._add_signals(first_seq, records, np.flatnonzero((kinds == _SIGNAL) | (kinds == _SIGNAL_END)))
+        self._add_signals(first_seq, records, np.flatnonzero(_IS_OF_SIGNALS[kinds]))
         self._add_snapshots(first_seq, records, np.flatnonzero(kinds == _SNAPSHOT))
 
     def _add_new(self, first_seq: int, records: np.ndarray, at: np.ndarray) -> None:
@@ -331,6 +332,9 @@ class Rows:
         for seq, values in zip((first_seq + at).tolist(), _each(records[at], fields), strict=True):
             kind, signal_id, strategy, symbol, side, strength, confidence, verdict, reason, *when, hold_ns = values
             key = (self._strategies[strategy], signal_id)
+            if kind in (_NEW, _REFUSED):
+                self._judge_signal(key, VERDICT[verdict], REASON[reason])
+                continue
             before = self._active.pop(key, None)
             if before is not None:  # ended by its end, or by beginning again
                 before.ended_ns, before.end_seq = when[-1], seq
@@ -346,6 +350,14 @@ class Rows:
                 )  # fmt: skip
                 self._changes.new_signals.append(row)
                 self._active[key] = row
+
+    def _judge_signal(self, key: tuple[str, int], verdict: str, reason: str) -> None:
+        """What risk said of a signal is what it said of the first order made for it while it was active."""
+        signal = self._active.get(key)
+        if signal is not None and signal.verdict == _NO_VERDICT and verdict != _NO_VERDICT:
+            signal.verdict, signal.reason = verdict, reason
+            if signal.seq < self._stored_seq:
+                self._changes.changed_signals[signal.seq] = signal
 
     def _add_snapshots(self, first_seq: int, records: np.ndarray, at: np.ndarray) -> None:
         fields = ("sample", "strategy", "symbol", "created_ns", "trigger_seq", "trigger_ns", "bid_ticks", "ask_ticks",

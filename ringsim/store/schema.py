@@ -136,7 +136,7 @@ CREATE TABLE signals ( -- each signal, from its begin
   side TEXT NOT NULL, -- BUY, SELL: where it points
   strength_ppm INTEGER NOT NULL, -- signed, 1e-6
   confidence_ppm INTEGER NOT NULL, -- 1e-6
-  verdict TEXT NOT NULL, -- of risk; NONE
+  verdict TEXT NOT NULL, -- of risk, on the first order made for it; NONE: it made none
   reason TEXT NOT NULL, -- of the verdict; NONE
   trigger_seq INTEGER NOT NULL, -- market event that caused it
   trigger_ns INTEGER NOT NULL, -- arrival of that event

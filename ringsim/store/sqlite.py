@@ -421,6 +421,6 @@ _CHANGING = {
         "price_ticks", "qty_lots", "filled_lots", "left_lots", "filled_value", "fees", "status", "reason", "verdict",
         "verdict_reason", "provisional", "received_ns", "acted_ns", "filled_ns", "reported_ns", "report_seq",
     ),
-    "signals": ("ended_ns", "hold_ns", "end_reason", "end_seq"),
+    "signals": ("verdict", "reason", "ended_ns", "hold_ns", "end_reason", "end_seq"),
 }  # fmt: skip
 assert all(set(names) <= set(ROW_TYPES[table].__struct_fields__) for table, names in _CHANGING.items())

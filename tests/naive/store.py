@@ -158,6 +158,11 @@ def signal_rows(orders, strategies, symbols):
     for seq, record in enumerate(orders):
         order = fields(record)
         strategy_id = named(strategies, order["strategy"])
+        if order["kind"] in (OrderKind.NEW, OrderKind.REFUSED) and order["verdict"] != Verdict.NONE:
+            active = [r for r in rows if (r["strategy_id"], r["signal_id"]) == (strategy_id, order["signal_id"])][-1:]
+            for row in active:
+                if row["ended_ns"] is None and row["verdict"] == "NONE":
+                    row |= {"verdict": name(Verdict, order["verdict"]), "reason": name(Reason, order["reason"])}
         mine = [r for r in rows if (r["strategy_id"], r["signal_id"]) == (strategy_id, order["signal_id"])]
         if order["kind"] in (OrderKind.SIGNAL, OrderKind.SIGNAL_END) and mine and mine[-1]["ended_ns"] is None:
             mine[-1] |= {"ended_ns": order["created_ns"], "end_seq": seq}

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringsim.errors import BadInput
-from ringsim.records import ORDER, REPORT, OrderKind, Reason, ReportKind
+from ringsim.records import ORDER, REPORT, OrderKind, Reason, ReportKind, Verdict
 from ringsim.store.connection import PAUSE_MAX_S, TRIES, connect_reading, read_records
 from ringsim.store.errors import (
     StoreConflict,
@@ -152,6 +152,21 @@ def test_a_signal_that_begins_again_ends_once_whoever_looks(create: Create):
         with Store.open(store.path, wait=no_wait, check="rows") as store:
             store.write_orders(k, stream.orders[k : k + 1])
     assert_reconciled(store.path, stream.orders, stream.reports)
+
+
+def test_a_signal_has_the_verdict_on_its_first_order(create: Create):
+    """Also when the order comes in a later batch than the signal; a later order changes nothing."""
+    records = np.zeros(4, ORDER)
+    records["kind"] = OrderKind.SIGNAL, OrderKind.NEW, OrderKind.REFUSED, OrderKind.SIGNAL_END
+    records["signal_id"], records["order_id"] = 3, (0, 1, 0, 0)
+    records["verdict"] = Verdict.NONE, Verdict.ADJUSTED, Verdict.REJECTED, Verdict.NONE
+    records["reason"] = 0, Reason.POSITION, Reason.ORDER_RATE, 0
+    for cut in range(5):
+        store = create(f"{cut}.db")
+        store.write_orders(0, records[:cut])
+        store.write_orders(cut, records[cut:])
+        (row,) = read_tables(store.path)["signals"]
+        assert (row["verdict"], row["reason"], row["end_seq"]) == ("ADJUSTED", "POSITION", 3)
 
 
 def test_the_records_come_back_as_they_were(create: Create):
@@ -447,6 +462,20 @@ def test_a_database_can_be_read_where_nothing_can_be_written(create: Create, tmp
 
     monkeypatch.setattr(sqlite3, "connect", connect)
     assert_reconciled(store.path, stream.orders, stream.reports)
+
+
+def test_reading_changes_nothing_and_leaves_one_file(create: Create, tmp_path: Path):
+    stream, store = build(some), create()
+    store.write((0, stream.orders), (0, stream.reports))
+    store.close()
+    before = store.path.read_bytes()
+    connection = connect_reading(store.path)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM orders")
+    assert connection.execute("SELECT count(*) FROM orders").fetchone() == (2,)
+    connection.close()
+    assert store.path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["run.db"]
 
 
 def test_closing_twice_is_closing_once(create: Create):
