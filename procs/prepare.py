@@ -102,8 +102,8 @@ def make_folder(out: str | None, run_id: str) -> Path:
     return folder
 
 
-def prepare_run(effective: Effective, run_id: str) -> Prepared:
-    """All of it. Raises BadInput, one line, for whatever cannot be used."""
+def prepare_run(effective: Effective, run_id: str, out: str | None = None) -> Prepared:
+    """All of it. out: the run's folder, if not the configured one. Raises BadInput, one line, for what cannot be used."""
     config = effective.config
     simulated = config.run.clock == "simulated"
     capture = prepare(open_source(config.run.source), instruments(config))
@@ -116,7 +116,7 @@ def prepare_run(effective: Effective, run_id: str) -> Prepared:
     broker = broker_params(config, instrument, utc_offset_ns=offset_ns)
     waits, cores = placement(effective)
     speed = (0, 1) if config.run.speed == "max" else Fraction(str(config.run.speed)).as_integer_ratio()
-    folder = make_folder(config.run.out, run_id)
+    folder = make_folder(out or config.run.out, run_id)
     plan = Plan(
         run_id=run_id,
         folder=str(folder),

@@ -34,6 +34,7 @@ app = typer.Typer(
 MOUNTED = {
     "run": None,
     "demo": None,
+    "chaos": None,
     "control": None,
     "top": None,
     "runs": None,

@@ -1,0 +1,8 @@
+"""Faults on purpose, from outside: signals to processes of a run, and what must hold afterwards.
+
+    scenarios   the table: what is done to the run, and what it must end like
+    inject      when to strike: after so much progress of a stage, seeded
+    verdict     PASS, FAIL, or INCONCLUSIVE for a fault that could not be injected
+
+Nothing imports this package but its command. It knows no trading rule: the law is that the digest of the run is the twin's.
+"""

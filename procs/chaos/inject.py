@@ -1,0 +1,107 @@
+"""When and whom to strike. An injector is called in every turn of the parent's loop; it acts by signals alone."""
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from procs.supervisor import Supervisor
+from ringsim.control import S_INPUTS, Stage, block
+from ringsim.lifecycle import Lifecycle
+
+
+class Strike(msgspec.Struct, frozen=True):
+    """One fault that was injected."""
+
+    what: str
+    stage: str
+    inputs: int  # of that stage, when it was struck
+    time_ns: int
+
+
+class Injector(Protocol):
+    """What a scenario does to a run."""
+
+    strikes: list[Strike]
+
+    def each_turn(self, parent: Supervisor) -> None:
+        """Strike if it is time."""
+
+
+def inputs_of(parent: Supervisor, role: str) -> int:
+    """How many inputs a stage has taken, as it last said."""
+    assert parent.segments is not None
+    return int(parent.segments.control[block(Stage[role.upper()]) + S_INPUTS])
+
+
+class Signaller:
+    """Sends one signal to one stage after the other, each after some more inputs of that stage.
+
+    stages: drawn from in turn. gap: (least, most) inputs between two strikes at a stage. The schedule follows from the seed.
+    """
+
+    def __init__(
+        self, number: signal.Signals, stages: Sequence[str], count: int, seed: int, gap: tuple[int, int]
+    ) -> None:
+        self.number, self.stages, self.count, self.gap = number, list(stages), count, gap
+        self.strikes: list[Strike] = []
+        self._chance = random.Random(seed)
+        self._next_at: dict[str, int] = {}
+
+    def each_turn(self, parent: Supervisor) -> None:
+        if parent.lifecycle is not Lifecycle.READY or len(self.strikes) >= self.count:
+            return
+        role = self.stages[len(self.strikes) % len(self.stages)]
+        child = next((c for c in parent.children.values() if c.role == role and not c.killed), None)
+        inputs = inputs_of(parent, role)
+        if role not in self._next_at:
+            self._next_at[role] = inputs + self._chance.randint(*self.gap)
+        if child is None or inputs < self._next_at[role]:
+            return
+        del self._next_at[role]
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child.pidfd, self.number)
+            self.strikes.append(Strike(self.number.name, role, inputs, time.monotonic_ns()))
+
+
+class Pauser(Signaller):
+    """Stops a stage and lets it go on after `pause_s`."""
+
+    def __init__(self, stage: str, pause_s: float, seed: int, gap: tuple[int, int]) -> None:
+        super().__init__(signal.SIGSTOP, [stage], 1, seed, gap)
+        self.pause_s = pause_s
+        self._pid = 0
+
+    def each_turn(self, parent: Supervisor) -> None:
+        before = len(self.strikes)
+        super().each_turn(parent)
+        if len(self.strikes) > before:
+            self._pid = next((c.pid for c in parent.children.values() if c.role == self.stages[0]), 0)
+        elif self._pid and time.monotonic_ns() - self.strikes[-1].time_ns > self.pause_s * 1e9:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGCONT)
+            self._pid = 0
+
+
+class LauncherKiller:
+    """Kills the launcher once; its stages go with it."""
+
+    def __init__(self, seed: int, gap: tuple[int, int]) -> None:
+        self.strikes: list[Strike] = []
+        self._at = random.Random(seed).randint(*gap)
+
+    def each_turn(self, parent: Supervisor) -> None:
+        inputs = inputs_of(parent, "ingest")
+        if (
+            parent.lifecycle is Lifecycle.READY
+            and not self.strikes
+            and inputs >= self._at
+            and parent.launcher is not None
+        ):
+            parent.launcher.kill()
+            self.strikes.append(Strike("SIGKILL", "launcher", inputs, time.monotonic_ns()))

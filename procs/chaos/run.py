@@ -1,0 +1,53 @@
+"""One scenario from its twin to its verdict, in a folder of its own."""
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from procs.chaos.scenarios import SCENARIOS, Options, Scenario
+from procs.chaos.verdict import Verdict, judge
+from procs.prepare import Prepared, prepare_run
+from procs.run import run_backtest, run_pipeline
+from procs.screens import choose_screen
+from procs.supervisor import ROLES
+from ringsim.config import Effective
+from ringsim.errors import BadInput
+from ringsim.shm import FOLDER, PREFIX
+from ringsim.store.runs import new_run_id
+
+ALL = "all"
+
+
+def chosen(name: str, stage: str | None) -> list[Scenario]:
+    """The scenarios that a name stands for. BadInput, with the names there are, for an unknown scenario or stage."""
+    if stage is not None and stage not in ROLES:
+        raise BadInput(f"unknown stage {stage!r}; there are {', '.join(ROLES)}")
+    if name == ALL:
+        return list(SCENARIOS.values())
+    if name not in SCENARIOS:
+        raise BadInput(f"unknown scenario {name!r}; there are {', '.join(SCENARIOS)}, {ALL}, list")
+    return [SCENARIOS[name]]
+
+
+def _prepared(effective: Effective, folder: Path) -> Prepared:
+    config = effective.config
+    run_id = new_run_id(datetime.now(UTC))
+    return prepare_run(effective, run_id, out=str(folder / run_id) if config.run.out is None else None)
+
+
+def run_scenario(scenario: Scenario, options: Options, effective: Effective) -> Verdict:
+    """Run the twin and the disturbed run, and judge. Nothing of them stays but the verdict."""
+    with tempfile.TemporaryDirectory(prefix="ringsim-chaos-") as folder:
+        twin = run_backtest(_prepared(effective, Path(folder)))
+        prepared = _prepared(effective, Path(folder))
+        injector = scenario.make(options)
+        run = run_pipeline(
+            prepared, choose_screen(prepared.instrument, f"chaos {scenario.name}", live=False), injector.each_turn
+        )
+        orphans = [child.pid for child in psutil.Process().children(recursive=True)]
+        leaked = sorted(path.name for path in FOLDER.glob(f"{PREFIX}{prepared.run_id}*"))
+    stage = f" --stage {options.stage}" if options.stage else ""
+    repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}"
+    return judge(scenario, options.seed, injector.strikes, run, twin, orphans, leaked, repeat)

@@ -1,0 +1,87 @@
+"""What a scenario proved. A fault that could not be injected is INCONCLUSIVE, never a pass."""
+
+from typing import Any
+
+import msgspec
+
+from procs.chaos.inject import Strike
+from procs.chaos.scenarios import Scenario
+
+PASS, FAIL, INCONCLUSIVE = "PASS", "FAIL", "INCONCLUSIVE"
+EXIT_CODES = {PASS: 0, FAIL: 1, INCONCLUSIVE: 3}
+
+
+class Verdict(msgspec.Struct):
+    """One scenario's result, as printed with --json."""
+
+    scenario: str
+    seed: int
+    verdict: str
+    problems: list[str]
+    kills: int
+    strikes: list[Strike]
+    restarts: int
+    digest: str
+    twin_digest: str
+    lost: int
+    duplicated: int
+    recovery_ms: dict[str, float]
+    lifecycle: list[Any]
+    orphans: list[int]
+    leaked_segments: list[str]
+    repeat: str
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """p50, p99 and max; zeros of nothing."""
+    if not values:
+        return {"n": 0, "p50": 0.0, "p99": 0.0, "max": 0.0}
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    return {"n": len(ordered), "p50": at(0.5), "p99": at(0.99), "max": ordered[-1]}
+
+
+def judge(
+    scenario: Scenario, seed: int, strikes: list[Strike], run: dict[str, Any], twin: dict[str, Any],
+    orphans: list[int], leaked: list[str], repeat: str,
+) -> Verdict:  # fmt: skip
+    """Compare a disturbed run with its undisturbed twin."""
+    problems = []
+    least, most = scenario.restarts(len(strikes))
+    if run["exit_state"] != scenario.ends:
+        problems.append(f"ended {run['exit_state']}, not {scenario.ends}: {run['failure'] or 'no reason given'}")
+    if scenario.ends == "DONE":
+        if run["digest"] != twin["digest"]:
+            problems.append("the digest is not the twin's")
+        for key in ("events_published", "signals", "fills"):
+            if run[key] != twin[key]:
+                problems.append(f"{key}: {run[key]}, the twin has {twin[key]}")
+    elif not run["failure"]:
+        problems.append("it ended without a reason")
+    if not least <= run["restarts"] <= most:
+        problems.append(f"{run['restarts']} replacements for {len(strikes)} faults, expected {least}..{most}")
+    problems += [f"process {pid} is left" for pid in orphans] + [f"segment {name} is left" for name in leaked]
+    verdict = FAIL if problems else PASS if strikes else INCONCLUSIVE
+    if not strikes:
+        problems.append("the run was over before the fault could be injected")
+    return Verdict(
+        scenario=scenario.name,
+        seed=seed,
+        verdict=verdict,
+        problems=problems,
+        kills=sum(s.what == "SIGKILL" for s in strikes),
+        strikes=strikes,
+        restarts=run["restarts"],
+        digest=run["digest"],
+        twin_digest=twin["digest"],
+        lost=run["market_lost"],
+        duplicated=max(0, run["events_published"] - twin["events_published"]),
+        recovery_ms=spread(run["recovery_ms"]),
+        lifecycle=run["lifecycle"],
+        orphans=orphans,
+        leaked_segments=leaked,
+        repeat=repeat,
+    )
