@@ -257,7 +257,7 @@ machines = pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 
 
 def slow(*values):
-    return pytest.param(*values, marks=pytest.mark.slow)
+    return pytest.param(*values, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])
 
 
 @machines

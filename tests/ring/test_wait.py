@@ -32,10 +32,9 @@ def test_busy_never_gives_up_the_core(calls):
     assert set(calls) == {"pause"}
 
 
-def test_yield_spins_a_little_and_then_lets_others_run(calls):
+def test_yield_lets_others_run_every_time(calls):
     idle_rounds(waiter("yield"), 1000)
-    spins = calls.index("yield")
-    assert calls == ["pause"] * spins + ["yield"] * (1000 - spins) and 10 <= spins <= 1000
+    assert set(calls) == {"yield"}
 
 
 def test_backoff_sleeps_longer_each_time_up_to_a_millisecond(calls):
@@ -46,9 +45,8 @@ def test_backoff_sleeps_longer_each_time_up_to_a_millisecond(calls):
     assert sleeps == sorted(sleeps) and sleeps[0] < sleeps[1] and sleeps[-1] == 1_000_000
 
 
-@pytest.mark.parametrize("strategy", ["yield", "backoff"])
-def test_work_sets_a_waiter_back_to_spinning(calls, strategy):
-    waiting = waiter(strategy)
+def test_work_sets_a_waiter_back_to_its_beginning(calls):
+    waiting = waiter("backoff")
     idle_rounds(waiting, 1000)
     reset(waiting)
     del calls[:]
