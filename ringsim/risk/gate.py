@@ -155,6 +155,8 @@ def risk_judge(r, now, side, px, qty, position_lots, working_buy_lots, working_s
         return _REJECTED, _BAD_ORDER, 0
     if qty < 1:
         return _REJECTED, _BAD_QUANTITY, 0
+    if px < 0:
+        return _REJECTED, _BAD_PRICE, 0
     if r.trading == _HALTED:
         return _REJECTED, r.halt_reason, 0
     if r.orders_per_second > 0:

@@ -253,7 +253,7 @@ def _own_report(s, rep, now):
         if k >= 0:
             order = s.orders[k]
             if rep.reason != _ASKED and order.left_lots == order.qty_lots:
-                hold_back(s, order.tag, order.px_ticks, rep.reason, now + RETRY_NS)
+                hold_back(s, order.tag, order.side, order.px_ticks, rep.reason, now + RETRY_NS)
             order_left(s, k, _NONE)
         return True
     if kind == _CANCEL_REJECTED:

@@ -5,7 +5,7 @@ Invariants:
 - An own order is in the table from the moment it is sent until its last report, and `working_*_lots` is what is left of all
   of them: that is what the gate judges the next one by.
 - What was refused (by the own gate: a REFUSED record; by the exchange) is held back until something changed that could
-  change the answer: the price where that mattered, a fill or cancel, trading's state, at the latest a second. While
+  change the answer: its side, the price where that mattered, a fill or cancel, trading's state, at the latest a second. While
   trading is HALTED or REDUCING one refusal a purpose says so, and then no more until that changes.
 """
 
@@ -117,7 +117,7 @@ def emit_order(s, intent, now, out):
     if s.v.may_send == 0:
         s.held_back += 1
         return
-    if now < held.until_ns and (held.any_px != 0 or held.px_ticks == intent.px_ticks):
+    if now < held.until_ns and held.side == intent.side and (held.any_px != 0 or held.px_ticks == intent.px_ticks):
         s.held_back += 1
         s.held_ns = min(s.held_ns, held.until_ns)
         return
@@ -141,7 +141,7 @@ def emit_order(s, intent, now, out):
     if verdict == _REJECTED:
         s.refused[reason] += 1
         again_ns = max(now + 1, risk_token_ns(s.risk, now)) if reason == _ORDER_RATE else now + RETRY_NS
-        hold_back(s, intent.tag, intent.px_ticks, reason, again_ns)
+        hold_back(s, intent.tag, intent.side, intent.px_ticks, reason, again_ns)
         s.held_ns = min(s.held_ns, held.until_ns)
         return
     s.submitted += 1
@@ -180,10 +180,10 @@ def _price_matters(reason):
 
 
 @kernel
-def hold_back(s, tag, px, reason, until_ns):
+def hold_back(s, tag, side, px, reason, until_ns):
     """Remember a refusal until a time: see the file's head."""
     held = s.held[tag & (TAGS - 1)]
-    held.px_ticks = px
+    held.side, held.px_ticks = side, px
     held.any_px = 0 if _price_matters(reason) else 1
     held.by_state = 0
     held.until_ns = until_ns

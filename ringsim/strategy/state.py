@@ -21,6 +21,7 @@ from ringsim.strategy.protocol import INTENT, MAX_INTENTS, OWN_ORDER, TAGS, VIEW
 _HELD = np.dtype(  # a refused order, held back
     [
         ("until_ns", "i8"),  # 0: nothing is held
+        ("side", "i8"),
         ("px_ticks", "i8"),
         ("any_px", "i8"),  # 1: another price would not help
         ("by_state", "i8"),  # 1: trading was not ACTIVE; only its change helps

@@ -69,6 +69,8 @@ class NaiveGate:
             return Verdict.REJECTED, Reason.BAD_ORDER, 0
         if qty < 1:
             return Verdict.REJECTED, Reason.BAD_QUANTITY, 0
+        if px < 0:
+            return Verdict.REJECTED, Reason.BAD_PRICE, 0
         if self.trading == Trading.HALTED:
             return Verdict.REJECTED, self.reason, 0
         self.fill_bucket(now)

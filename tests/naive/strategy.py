@@ -132,7 +132,7 @@ class NaiveStrategy:
 
     def emit_order(self, now, tag, side, tif, px, asked, strength, confidence):
         held = self.refusals.get(tag)
-        if held and now < held["until"] and held["px"] in (None, px):
+        if held and now < held["until"] and held["side"] == side and held["px"] in (None, px):
             self.retry_ns = min(self.retry_ns, held["until"])
             return
         position, buys, sells = self.ledger.position, self.working(Side.BUY), self.working(Side.SELL)
@@ -168,7 +168,7 @@ class NaiveStrategy:
             again = now + SECOND
             if reason == Reason.ORDER_RATE:
                 again = now + ceil((1 - self.gate.bucket) * SECOND / self.p.limits.orders_per_second)
-            self.hold(tag, px, reason, again)
+            self.hold(tag, side, px, reason, again)
             self.retry_ns = min(self.retry_ns, self.refusals[tag]["until"])
             return
         self.sent += 1
@@ -182,9 +182,10 @@ class NaiveStrategy:
             "signal": fields["signal_id"],
         }  # fmt: skip
 
-    def hold(self, tag, px, reason, until):
+    def hold(self, tag, side, px, reason, until):
         by_state = self.halted_or_reducing()
         self.refusals[tag] = {
+            "side": side,
             "px": px if reason in PRICE_MATTERS and not by_state else None,
             "until": NEVER_NS if by_state else until,
             "by_state": by_state,
@@ -406,7 +407,7 @@ class NaiveStrategy:
             self.let_go(everything=False)
             if order:
                 if rep.reason != Reason.ASKED and order["left"] == order["qty"]:
-                    self.hold(order["tag"], order["px"], Reason(rep.reason), now + SECOND)
+                    self.hold(order["tag"], order["side"], order["px"], Reason(rep.reason), now + SECOND)
                 self.left(order, 0)
             return True
         if kind == ReportKind.CANCEL_REJECTED:

@@ -62,8 +62,9 @@ ALLOWS_TEN = [
     pytest.param({"max_notional": 1_500}, {"side": SELL, "position": -3, "sells": 2}, Reason.NOTIONAL, id="notional, short"),
     pytest.param({"max_intent": 1_000, "max_order_lots": 11, "max_notional": 1_200}, {}, Reason.INTENT, id="tightest: intent"),
     pytest.param({"max_intent": 1_100, "max_order_lots": 10, "max_position_lots": 11}, {}, Reason.ORDER_SIZE, id="tightest: size"),
-    pytest.param({"max_intent": 1_000, "max_position_lots": 10, "max_order_lots": 10, "max_notional": 1_000}, {}, Reason.INTENT, id="equals: the first"),
-    pytest.param({"max_position_lots": 10, "max_order_lots": 10, "max_notional": 1_000}, {}, Reason.POSITION, id="equals: position"),
+    pytest.param({"max_intent": 1_000, "max_position_lots": 10, "max_order_lots": 10}, {}, Reason.INTENT, id="equals: intent"),
+    pytest.param({"max_intent": 1_000, "max_notional": 1_000}, {}, Reason.INTENT, id="equals: intent and notional"),
+    pytest.param({"max_position_lots": 10, "max_notional": 1_000}, {}, Reason.POSITION, id="equals: position"),
     pytest.param({"max_order_lots": 10, "max_notional": 1_000}, {}, Reason.ORDER_SIZE, id="equals: size"),
 ]  # fmt: skip
 
@@ -105,6 +106,7 @@ def test_orders_per_second_just_below_at_and_just_above():
     assert judge(r) == (Verdict.REJECTED, Reason.ORDER_RATE, 0)
     third = SECOND // 3  # 333333333 ns add 999999999 of the 1000000000 that an order costs
     assert risk_token_ns(r, 0) == third + 1
+    assert risk_token_ns(gate(orders_per_second=3), 7) == risk_token_ns(gate(), 7) == 7
     assert judge(r, now=third) == (Verdict.REJECTED, Reason.ORDER_RATE, 0)
     assert judge(r, now=third + 1) == (*PASSES, 10)
     assert judge(r, now=third + 1) == (Verdict.REJECTED, Reason.ORDER_RATE, 0)
@@ -179,6 +181,7 @@ def test_impossible_orders_are_refused_before_any_limit():
     assert judge(gate(), qty=0) == (Verdict.REJECTED, Reason.BAD_QUANTITY, 0)
     assert judge(gate(), qty=-1) == (Verdict.REJECTED, Reason.BAD_QUANTITY, 0)
     assert judge(gate(), px=0, mark=0) == (Verdict.REJECTED, Reason.BAD_PRICE, 0)
+    assert judge(gate(), side=SELL, px=-1, position=50) == (Verdict.REJECTED, Reason.BAD_PRICE, 0)
 
 
 EVERY_LIMIT_SHUT = {
@@ -267,7 +270,7 @@ limits_drawn = st.builds(
 steps_drawn = st.lists(
     st.one_of(
         st.tuples(
-            st.just("judge"), st.integers(0, 600_000_000), st.sampled_from([1, 1, 1, 2, 2, 2, 0]), st.integers(0, 12),
+            st.just("judge"), st.integers(0, 600_000_000), st.sampled_from([1, 1, 1, 2, 2, 2, 0]), st.integers(-1, 12),
             st.integers(-1, 14), st.integers(-14, 14), small, small, st.integers(0, 12),
         ),
         st.tuples(st.just("account"), st.integers(0, DAY_NS), st.integers(-40, 40), st.integers(60, 140)),

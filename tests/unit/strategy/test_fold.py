@@ -23,7 +23,7 @@ from ringsim.records import (
     Verdict,
 )
 from ringsim.risk.gate import DAY_NS
-from ringsim.strategy.fold import RETRY_NS, strategy_init
+from ringsim.strategy.fold import RETRY_NS, on_timer, strategy_init
 from ringsim.strategy.params import StrategyParams
 from ringsim.strategy.protocol import MAX_INTENTS
 from tests.unit.strategy.stage import MILLI, SECOND, Stage
@@ -363,6 +363,8 @@ def test_after_the_end_of_the_feed_nothing_more():
     sent = stage.end()
     assert kinds(sent) == [SIGNAL_END, SNAPSHOT] and stage.s.timer_ns == NEVER_NS
     assert lean(stage) == [] and stage.end() == []
+    on_timer(stage.s, stage.now + SECOND, stage.out)
+    assert stage.out.count[0] == 0 and stage.s.timer_ns == NEVER_NS
     assert stage.fill(1) == [] and stage.answer_all() == []
     assert stage.s.ledger.position_lots == 7 and stage.s.credits == CREDITS, "reports are still booked"
 
@@ -388,6 +390,59 @@ def test_without_credits_it_looks_and_acts_when_they_come_back():
     assert stage.s.own.streak == 2
     sent = stage.answer()
     assert kinds(sent) == [CANCEL]
+
+
+def test_the_exchange_may_make_an_order_smaller_and_what_is_left_counts():
+    stage = ready(min_confidence_ppm=400_000)
+    lean(stage)
+    stage.answer()
+    stage.answer(lots=3)
+    assert stage.s.working_buy_lots == 3
+    stage.fill(1)
+    assert stage.position == 3 and stage.s.orders[0].order_id == 2
+
+
+def test_a_cancel_that_is_refused_leaves_the_order_and_may_be_asked_again():
+    stage, _ = entered()
+    lean(stage, bid=1_001, ask=1_002)
+    record = stage.unanswered.pop(0)
+    sent = stage.report(ReportKind.CANCEL_REJECTED, record, record, reason=Reason.IN_FLIGHT)
+    assert kinds(sent) == [CANCEL]
+    record = stage.unanswered.pop(0)
+    sent = stage.report(ReportKind.CANCEL_REJECTED, record, record, reason=Reason.UNKNOWN_ORDER)
+    assert kinds(sent) == [NEW], "an order that the exchange does not know is over"
+
+
+def test_reports_to_other_strategies_are_none_of_its_business():
+    stage, _ = entered()
+    before = stage.state.tobytes()
+    order = next(iter(stage.open.values()))
+    assert stage.report(ReportKind.FILL, order, order, strategy=5, qty_lots=7) == []
+    assert stage.state.tobytes() == before
+
+
+def test_a_short_position_is_bought_back_above_the_ask():
+    stage, _ = entered(sign=-1, close_cross_cbps=5_000)
+    stage.fill(1)
+    stage.answer_all()
+    stage.cancel(2, Reason.KILL_SWITCH)
+    stage.wait(400 * MILLI)
+    close = stage.records[-1]
+    assert (close["side"], close["tif"], close["qty_lots"], close["px_ticks"]) == (BUY, Tif.IOC, 7, 1_006)
+
+
+def test_with_no_minimum_a_signal_ends_only_by_turning():
+    stage, _ = entered(min_confidence_ppm=0, snapshot_interval_ns=0)
+    assert stage.s.timer_ns == NEVER_NS and stage.wait(1_000 * SECOND) == []
+    assert kinds(lean(stage, sign=-1))[:2] == [SIGNAL_END, SIGNAL]
+
+
+def test_trades_show_in_the_next_message():
+    stage = ready()
+    stage.event(EventKind.TRADE, BUY, 1_001, 30, EventFlag.LAST)
+    stage.event(EventKind.TRADE, SELL, 1_000, 10, EventFlag.LAST)
+    stage.book(1_000, 1_001)
+    assert stage.s.f.now.trade_flow == 0.5
 
 
 def test_timer_and_report_orders_carry_the_last_market_event():
