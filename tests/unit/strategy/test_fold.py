@@ -90,6 +90,12 @@ def test_no_signal_where_the_spread_is_too_wide():
     assert kinds(stage.book(1_000, 1_001, 10, 2)) == [SIGNAL, NEW]
 
 
+def test_a_spread_of_exactly_the_most_is_narrow_enough():
+    for ask, expected in ((10_005, [SIGNAL, NEW]), (10_006, [])):
+        stage = ready(min_confidence_ppm=300_000, max_spread_bps=10.0, limits={"max_intent": 200_000})
+        assert kinds(stage.book(9_995, ask, 10, 2)) == expected
+
+
 def test_the_best_moves_cancel_then_a_new_order_and_never_two():
     stage, _ = entered()
     stage.wait(MILLI)
@@ -127,6 +133,17 @@ def test_the_confidence_decays_by_half_and_the_signal_ends_at_its_minimum_to_the
     sent = stage.wait(1)
     assert kinds(sent) == [SIGNAL_END, CANCEL]
     assert sent[0]["hold_ns"] == int(expected) + 1 and sent[0]["signal_id"] == 1
+
+
+@pytest.mark.parametrize("late_ns", [0, 5 * MILLI])
+def test_a_message_at_the_end_or_later_renews_nothing_even_before_the_timer(late_ns):
+    stage, _ = entered()
+    stage.now = int(stage.s.own.end_ns) + late_ns
+    sent = lean(stage)
+    assert kinds(sent) == [SIGNAL_END, SIGNAL], "the old one is over, the next one begins"
+    stage, _ = entered()
+    stage.now = int(stage.s.own.end_ns) - 1
+    assert lean(stage) == []
 
 
 def test_a_renewal_sets_the_confidence_anew_also_downwards():
