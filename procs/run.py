@@ -70,6 +70,7 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
             "resyncs": int(counts.resyncs),
             "skew_removed_ms": -meta.skew_ns / 1e6,
         },
+        "messages_taken": int(feed.next),
         "events_published": int(states["ingest"].out),
         "market_lost": int(strategy.pos.lost),
         "signals": int(strategy.signals),
@@ -82,21 +83,25 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
     }
 
 
-def fold_session(prepared: Prepared, commands: Sequence[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+def fold_session(
+    prepared: Prepared, commands: Sequence[tuple[int, int, int]], stopped: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The market events of a run and the feed's last state. commands: (message, code, value), each before its message."""
     plan, index = prepared.plan, prepared.capture.index
     part = replace(prepared.capture, index=index[: plan.messages].view(np.recarray))
-    return fold_capture(part, latency_ns=plan.base_latency_ns, controls=commands)
+    return fold_capture(part, latency_ns=plan.base_latency_ns, controls=commands, stopped=stopped)
 
 
-def run_backtest(prepared: Prepared, commands: Sequence[tuple[int, int, int]] = ()) -> dict[str, Any]:
+def run_backtest(
+    prepared: Prepared, commands: Sequence[tuple[int, int, int]] = (), *, stopped: bool = False
+) -> dict[str, Any]:
     """The folds in this process, on the simulated clock. Returns the summary; its digest is that of the processes.
 
-    commands: what an operator said in the run that is repeated, as its summary lists it.
+    commands, stopped: what an operator said in the run that is repeated, as its summary lists it.
     """
     started, plan = time.monotonic(), prepared.plan
     create_database(prepared)
-    events, feed = fold_session(prepared, commands)
+    events, feed = fold_session(prepared, commands, stopped)
     ingest = np.zeros(1, INGEST_STATE).view(np.recarray)
     ingest["feed"], ingest["out"] = feed, len(events)
     strategy, broker = strategy_init(plan.strategy), broker_init(plan.broker)
@@ -203,6 +208,7 @@ def run_pipeline(
             restarts=parent.restarts,
             recovery_ms=[round(ns / 1e6, 3) for ns in parent.recoveries_ns],
             commands=parent.commands_said,
+            stopped=parent.stop_reason is not None,
             failure=parent.failure,
             exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),
         )

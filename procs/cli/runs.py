@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from procs.cli.output import Json, Output
+from procs.cli.output import DONE, FAILURE, Json, Output
 
 app = typer.Typer()
 ring = typer.Typer(help="Look at rings in shared memory.", no_args_is_help=True)
@@ -76,6 +76,24 @@ def show(run: Run = "latest", json: Json = False) -> None:
     chosen = [s for s in manifest.settings if s.origin != "default"]
     for setting in chosen:
         out.show(f"  setting   {setting.path} = {setting.value}  ({setting.origin})")
+
+
+@app.command(epilog="Example: ringsim verify latest")
+def verify(run: Run = "latest", json: Json = False) -> None:
+    """Run it again from its manifest, in one process, and compare the digests: 0 the same, 1 not, 2 it cannot be."""
+    from procs.folders import state_root
+    from procs.repeat import SAME
+    from procs.repeat import verify as repeat
+    from ringsim.store.runs import RunIndex
+
+    out = Output(json)
+    found = repeat(RunIndex(state_root()).resolve(run).folder)
+    out.show(f"run {found.run_id}: the digest is {found.result}")
+    out.show(f"  then  {found.digest}\n  now   {found.digest_again}")
+    for change in found.changed:
+        out.show(f"  note  {change}")
+    out.result(found)
+    raise typer.Exit(DONE if found.result == SAME else FAILURE)
 
 
 @app.command(epilog="Example: ringsim clean --dry-run")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from procs.prepare import Prepared, prepare_run
 from procs.run import run_backtest, run_pipeline
 from ringsim.config import load
@@ -30,8 +32,13 @@ def prepared(folder: Path, name: str, **settings: object) -> Prepared:
     return prepare_run(load(overrides=given), f"test-{folder.name[-12:]}-{name}")
 
 
-def backtest(folder: Path, name: str = "backtest", commands=(), **settings: object) -> dict:
-    return run_backtest(prepared(folder, name, **settings), commands)
+def backtest(
+    folder: Path, name: str = "backtest", commands=(), messages=None, stopped=False, **settings: object
+) -> dict:
+    ready = prepared(folder, name, **settings)
+    if messages is not None:
+        ready = msgspec.structs.replace(ready, plan=msgspec.structs.replace(ready.plan, messages=messages))
+    return run_backtest(ready, commands, stopped=stopped)
 
 
 def processes(folder: Path, name: str = "processes", each_turn=lambda parent: None, **settings: object) -> dict:
