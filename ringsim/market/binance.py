@@ -73,10 +73,11 @@ MESSAGE = np.dtype(
     [
         ("kind", "i8"),
         ("exch_ns", "i8"),  # E; 0 if the message has none
-        ("first_id", "i8"),  # U of a diff; trade id
+        ("first_id", "i8"),  # U of a diff
         ("last_id", "i8"),  # u of a diff or ticker; lastUpdateId
         ("before_id", "i8"),  # the update id that this diff follows: pu, or U - 1 where there is none
         ("futures", "i8"),  # 1: has pu
+        ("trade_id", "i8"),
         ("px_ticks", "i8"),  # trade
         ("qty_lots", "i8"),
         ("aggressor", "i8"),  # trade: a Side
@@ -123,13 +124,14 @@ _DATA, _LAST_UPDATE_ID, _BIDS, _ASKS = (
 (_F_BID_PX, _F_BID_QTY, _F_ASK_PX, _F_ASK_QTY, _F_SNAPSHOT, _F_SNAPSHOT_BIDS, _F_SNAPSHOT_ASKS) = (
     1 << k for k in range(11, 18)
 )
+_F_BUYER, _F_SELLER = 1 << 18, 1 << 19  # order ids, which older trades carry as b and a
 _NEED_DEPTH = _F_E | _F_FIRST | _F_LAST | _F_BIDS | _F_ASKS
 _NEED_TRADE = _F_E | _F_TRADE | _F_PX | _F_QTY | _F_MAKER
 _NEED_TICKER = _F_LAST | _F_BID_PX | _F_BID_QTY | _F_ASK_PX | _F_ASK_QTY
 _NEED_SNAPSHOT = _F_SNAPSHOT | _F_SNAPSHOT_BIDS | _F_SNAPSHOT_ASKS
 
-_MS_MAX = 100_000_000_000_000  # an E below is milliseconds, else microseconds (the year 5138)
-_E_MAX = 9_000_000_000_000_000  # microseconds: the nanoseconds still fit an int64
+# An E is milliseconds or microseconds of this era; between them lies nothing, and above it no int64 of nanoseconds.
+_MS_MAX, _US_MIN, _US_MAX = 9 * 10**12, 10**14, 9 * 10**15
 
 
 @kernel
@@ -203,9 +205,9 @@ def _exchange_time(value):
     """Nanoseconds of an E in milliseconds or microseconds; -code if it is out of range, or was none."""
     if value < 0:
         return value
-    if value > _E_MAX:
-        return np.int64(-_RANGE)
-    return value * 1_000_000 if value < _MS_MAX else value * 1_000
+    if value <= _MS_MAX:
+        return value * 1_000_000
+    return value * 1_000 if _US_MIN <= value <= _US_MAX else np.int64(-_RANGE)
 
 
 @kernel
@@ -215,6 +217,8 @@ def _side_field(t, key, i, stop, grid, m):
     if byte(t, i) == OPEN_LIST:
         code, i = _level_list(t, i, stop, _BUY if bid else _SELL, grid, m)
         return np.int64(_F_BIDS if bid else _F_ASKS), code, i
+    if byte(t, i) != QUOTE:
+        return np.int64(_F_BUYER if bid else _F_SELLER), np.int64(0), skip_value(t, i, stop)
     value, i = _price(t, i, grid)
     if bid:
         m.bid_ticks = value
@@ -252,7 +256,7 @@ def _number_field(t, key, i, m):
     elif key == 117:
         m.last_id, bit = value, np.int64(_F_LAST)
     else:
-        m.first_id, bit = value, np.int64(_F_TRADE)
+        m.trade_id, bit = value, np.int64(_F_TRADE)
     return bit, min(value, np.int64(0)), i
 
 
@@ -271,7 +275,8 @@ def _short_field(t, key, i, stop, grid, m):
     if key == 101:  # e
         end = np.int64(-1) if byte(t, i) != QUOTE else string_end(t, i + 1)
         if end < 0:
-            return np.int64(0), np.int64(0), skip_value(t, i, stop)
+            m.kind = _OTHER
+            return np.int64(_F_EVENT), np.int64(0), skip_value(t, i, stop)
         m.kind = _event_kind(t, i + 1, end - i - 1)
         return np.int64(_F_EVENT), np.int64(0), end + 1
     if key == 109:  # m: the buyer is the maker
@@ -329,6 +334,8 @@ def _conclude(m, seen, wrapped, wrong):
         need = _NEED_TICKER
     if seen & need != need:
         return _MISSING
+    if (m.kind == _DEPTH or m.kind == _TICKER) and seen & (_F_BUYER | _F_SELLER) != 0:
+        return _SHAPE
     if m.kind == _DEPTH:
         m.futures = 1 if seen & _F_PREVIOUS != 0 else 0
         if m.futures == 0:

@@ -37,7 +37,7 @@ from ringsim.market.binance import (
 )
 from ringsim.market.instruments import COINM, SPOT, USDM, find_instrument, infer_instrument, make_grid
 from ringsim.market.jsontext import Parse
-from ringsim.market.lines import FORMAT_HINT, Judged, SourceReader, is_coinm, judge, receive_unit
+from ringsim.market.lines import FORMAT_HINT, Judged, SourceReader, is_coinm, judge, receive_unit, symbol_of
 from ringsim.market.scan import PADDING
 from ringsim.units import Instrument
 
@@ -302,7 +302,7 @@ class _Preparation:
         self.more = more
         self.columns = _Columns(*(array(code) for code in "qqqllHB"))
         self.faults: list[Fault] = []
-        self.symbols: dict[str, str | None] = {}  # and their pair, in order of appearance
+        self.symbols: dict[str, str] = {}  # and their pair, in order of appearance
         self.futures = False
         self.text_bytes = 0
 
@@ -355,8 +355,9 @@ class _Preparation:
                 source.good += 1
                 source.first_ns = source.first_ns or recv_ns
             if (body := judged.body) is not None:
-                if symbol := body.s or body.symbol:
-                    self.symbols[symbol] = self.symbols.get(symbol) or body.ps
+                symbol, pair = symbol_of(body)
+                if symbol:
+                    self.symbols[symbol] = self.symbols.get(symbol) or pair
                 self.futures = self.futures or body.pu is not None
             columns.offset.append(start + len(line) - len(message))
             columns.recv_ns.append(last_ns)

@@ -279,17 +279,17 @@ def _bridge(s, text, index, m, out):
 
 @kernel
 def _trade(s, m, out):
-    if m.first_id <= s.last_trade:
+    if m.trade_id <= s.last_trade:
         s.counts.trades_stale += 1
         return
-    if s.last_trade >= 0 and m.first_id > s.last_trade + 1:
+    if s.last_trade >= 0 and m.trade_id > s.last_trade + 1:
         s.counts.trade_gaps += 1
-        s.counts.trades_missing += m.first_id - s.last_trade - 1
-    s.last_trade = m.first_id
+        s.counts.trades_missing += m.trade_id - s.last_trade - 1
+    s.last_trade = m.trade_id
     if m.px_ticks == 0 or m.qty_lots == 0:
         s.counts.trades_void += 1
         return
-    _emit(s, out, _E_TRADE, m.aggressor, m.px_ticks, m.qty_lots, m.first_id, _LAST, 0)
+    _emit(s, out, _E_TRADE, m.aggressor, m.px_ticks, m.qty_lots, m.trade_id, _LAST, 0)
 
 
 @kernel
@@ -407,10 +407,12 @@ def fold_capture(
     symbol: int = 0,
     latency_ns: int = LATENCY_NS,
     controls: Sequence[tuple[int, int, int]] = (),
+    stopped: bool = False,
 ) -> tuple[np.recarray, np.recarray]:
     """All market events of a capture, END_OF_FEED included, and the feed's state after them.
 
-    controls: (message, ControlCode, value) in order: CONTROL events, each put before its message.
+    controls: (message, ControlCode, value) in order: CONTROL events, each put before its message. stopped: what END_OF_FEED
+    says of what is open.
     Returns (MARKET_EVENT recarray[n], FEED_STATE recarray[1]).
     """
     state = new_feed(capture, symbol, latency_ns)
@@ -421,7 +423,7 @@ def fold_capture(
         chunks.append(out.words[: out.count[0] * (MARKET_EVENT.itemsize // 8)].copy())
         out.count[0] = 0
 
-    for message, code, value in (*controls, (len(capture.index), _END_OF_FEED, 0)):
+    for message, code, value in (*controls, (len(capture.index), _END_OF_FEED, int(stopped))):
         while _run(state[0], capture.text, capture.index[:message], scratch, out) != Step.END:
             keep()
         feed_control(state[0], out, code, value)

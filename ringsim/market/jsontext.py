@@ -119,14 +119,14 @@ def _long_decimal(t, i, digits):
     start = i
     value = np.int64(0)
     digit = byte(t, i) - ZERO
-    while 0 <= digit <= 9 and i - start < 19:
+    while 0 <= digit <= 9 and i - start < 18:
         value = value * 10 + digit
         i += 1
         digit = byte(t, i) - ZERO
     whole = i - start
     if whole == 0:
         return np.int64(-_RANGE if byte(t, i) == MINUS else -_SHAPE), 0, i
-    if whole + digits > 18:
+    if whole + digits > 18 or 0 <= digit <= 9:
         return np.int64(-_RANGE), 0, i
     left, fine = digits, 0
     if byte(t, i) == POINT:

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -35,8 +35,8 @@ class Body(msgspec.Struct, gc=False):
 
     e: str | None = None
     E: int | None = None
-    s: str | None = None
-    ps: str | None = None
+    s: object = None  # whatever it is: only a text is a symbol
+    ps: object = None
     U: int | None = None
     u: int | None = None
     pu: int | None = None
@@ -48,7 +48,7 @@ class Body(msgspec.Struct, gc=False):
     p: str | None = None
     q: str | None = None
     m: bool | None = None
-    symbol: str | None = None
+    symbol: object = None
     lastUpdateId: int | None = None
     bids: _Levels | None = None
     asks: _Levels | None = None
@@ -57,7 +57,7 @@ class Body(msgspec.Struct, gc=False):
 class Line(Body, gc=False):
     """A bare message, or the combined-stream wrapper around one."""
 
-    stream: str | None = None
+    stream: object = None
     data: Body | list | None = None
 
 
@@ -81,9 +81,10 @@ _EVENTS = {
 def judge(text: bytes) -> Judged:
     """What one raw JSON message is. Never raises; numbers and the grid are the compiled parser's to check."""
     try:
-        line = _decode_line(text)
-    except msgspec.ValidationError as error:
-        return _judge_strange(text, str(error))
+        try:
+            line = _decode_line(text)
+        except msgspec.ValidationError as error:
+            return _judge_strange(msgspec.json.decode(text), str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Judged(MessageKind.BAD, fault=f"is no JSON: {error}")
     wrapped = line.data is not None
@@ -101,9 +102,8 @@ def judge(text: bytes) -> Judged:
     return Judged(kind, exch_ns, body)
 
 
-def _judge_strange(text: bytes, fault: str) -> Judged:
+def _judge_strange(anything: Any, fault: str) -> Judged:
     """A message whose fields have other types: fine if it is of a kind that nobody folds."""
-    anything = msgspec.json.decode(text)
     inner = anything.get("data", anything) if isinstance(anything, dict) else anything
     if not isinstance(inner, dict):
         return (
@@ -115,10 +115,10 @@ def _judge_strange(text: bytes, fault: str) -> Judged:
     return Judged(MessageKind.BAD, fault=fault) if ours else Judged(MessageKind.OTHER)
 
 
-def _kind(body: Body, wrapped: bool, stream: str | None) -> MessageKind:
+def _kind(body: Body, wrapped: bool, stream: object) -> MessageKind:
     if body.e is not None:
         kind = _EVENTS.get(body.e, MessageKind.OTHER)
-        if kind is MessageKind.DEPTH and stream is not None and _PARTIAL_DEPTH.search(stream):
+        if kind is MessageKind.DEPTH and isinstance(stream, str) and _PARTIAL_DEPTH.search(stream):
             return MessageKind.OTHER  # the top few levels again and again, no difference to anything
         return kind
     if body.lastUpdateId is not None:
@@ -142,14 +142,20 @@ def _whole(kind: MessageKind, body: Body) -> bool:
 
 def _nanoseconds(event_time: int) -> int:
     """An E in milliseconds or microseconds, as the compiled parser takes it; -1 if out of range."""
-    if not 0 <= event_time <= 9 * 10**15:
-        return -1
-    return event_time * 1_000_000 if event_time < 10**14 else event_time * 1_000
+    if 0 <= event_time <= 9 * 10**12:
+        return event_time * 1_000_000
+    return event_time * 1_000 if 10**14 <= event_time <= 9 * 10**15 else -1
 
 
-def is_coinm(symbol: str, pair: str | None) -> bool:
+def symbol_of(body: Body) -> tuple[str, str]:
+    """Symbol and pair that a message names; "" if it names none."""
+    symbol = body.s if isinstance(body.s, str) else body.symbol
+    return symbol if isinstance(symbol, str) else "", body.ps if isinstance(body.ps, str) else ""
+
+
+def is_coinm(symbol: str, pair: str) -> bool:
     """Whether a futures symbol is an inverse (COIN-M) contract: BTCUSD_PERP, BTCUSD_240927."""
-    return bool(_COINM_SYMBOL.fullmatch(symbol)) or (pair is not None and pair.endswith("USD"))
+    return bool(_COINM_SYMBOL.fullmatch(symbol)) or pair.endswith("USD")
 
 
 def receive_unit(stamp: int) -> int:

@@ -10,6 +10,14 @@ from ringsim.records import ControlCode, EventFlag, EventKind, GapCode, Side
 COUNTS = ["bad", "gaps", "stale", "overlaps", "waiting", "bridged", "unbridged", "unused", "resyncs", "crossed"]
 COUNTS += ["trade_gaps", "trades_missing", "trades_stale", "trades_void", "quotes_stale", "cut_lots", "exch_forced"]
 COUNTS += ["recv_forced"]
+WHOLE, PRICES, QUANTITIES, BOTH, SIDES = (
+    ["U", "u", "pu", "t", "lastUpdateId"],
+    ["p"],
+    ["q", "B", "A"],
+    ["b", "a"],
+    ["bids", "asks"],
+)
+KNOWN = {*WHOLE, *PRICES, *QUANTITIES, *BOTH, *SIDES, "e", "E", "m"}
 DECIMAL = re.compile(r"\d+(\.\d+)?")
 
 
@@ -18,7 +26,8 @@ class BadMessage(Exception):
 
 
 def no_duplicates(pairs):
-    if len(dict(pairs)) < len(pairs):
+    keys = [key for key, _ in pairs if key in KNOWN and key != "e"]
+    if len(set(keys)) < len(keys):
         raise BadMessage("a key twice")
     return dict(pairs)
 
@@ -49,9 +58,11 @@ def whole_number(value):
 
 
 def event_time_ns(value):
-    if whole_number(value) > 9 * 10**15:
-        raise BadMessage("time out of range")
-    return value * 10**6 if value < 10**14 else value * 10**3
+    if whole_number(value) <= 9 * 10**12:
+        return value * 10**6
+    if 10**14 <= value <= 9 * 10**15:
+        return value * 10**3
+    raise BadMessage("time out of range")
 
 
 class NaiveFeed:
@@ -105,48 +116,53 @@ class NaiveFeed:
                 raise BadMessage("price 0")
         return found
 
-    def both_sides(self, message, names):
-        """Levels in the order in which they were sent."""
-        sent = [key for key in message if key in names]
-        if len(sent) != 2:
-            raise BadMessage("a side is missing")
-        return [level for key in sent for level in self.levels(names[key], message[key])]
+    def value(self, key, value):
+        """A field that the feed knows, whatever its message is; None: it has another meaning here."""
+        if key == "E":
+            return event_time_ns(value)
+        if key in WHOLE:
+            return whole_number(value)
+        if key in PRICES or (key in BOTH and isinstance(value, str)):
+            return self.price(value)
+        if key in QUANTITIES:
+            return self.quantity(value)
+        if key == "m" and type(value) is not bool:
+            raise BadMessage("m")
+        if key in SIDES or (key in BOTH and isinstance(value, list)):
+            return self.levels(Side.BUY if key[0] == "b" else Side.SELL, value)
+        return None if key in BOTH else value
 
     def parse(self, raw):
         """(kind, fields) of a sound message."""
         self.cut = 0
         message, wrapped = load(raw)
         kind = kind_of(message, wrapped)
+        if kind == "other":
+            return kind, None
+        known = {key: self.value(key, value) for key, value in message.items() if key in KNOWN}
+        found = {key: value for key, value in known.items() if value is not None}
+        sent = [value for value in found.values() if isinstance(value, list)]  # a side each, in the order they came
+        levels = [level for side in sent for level in side]
         try:
             if kind == "depthUpdate":
-                first, last = whole_number(message["U"]), whole_number(message["u"])
-                before = whole_number(message["pu"]) if "pu" in message else first - 1
-                if ("pu" in message) != self.futures or first > last or before > last:
+                if not isinstance(found["b"], list) or not isinstance(found["a"], list):
+                    raise BadMessage("no levels")
+                before = found.get("pu", found["U"] - 1)
+                if ("pu" in found) != self.futures or found["U"] > found["u"] or before > found["u"]:
                     raise BadMessage("ids")
-                levels = self.both_sides(message, {"b": Side.BUY, "a": Side.SELL})
-                return kind, (event_time_ns(message["E"]), before, last, levels)
+                return kind, (found["E"], before, found["u"], levels)
             if kind == "snapshot":
-                levels = self.both_sides(message, {"bids": Side.BUY, "asks": Side.SELL})
-                event_ns = event_time_ns(message["E"]) if "E" in message else 0
-                return kind, (event_ns, whole_number(message["lastUpdateId"]), levels)
+                found["bids"], found["asks"]
+                return kind, (found.get("E", 0), found["lastUpdateId"], levels)
             if kind == "trade":
-                if type(message["m"]) is not bool:
-                    raise BadMessage("m")
-                side = Side.SELL if message["m"] else Side.BUY
-                values = whole_number(message["t"]), side, self.price(message["p"]), self.quantity(message["q"])
-                return kind, (event_time_ns(message["E"]), *values)
-            if kind == "bookTicker":
-                event_ns = event_time_ns(message["E"]) if "E" in message else 0
-                bid = self.price(message["b"]), self.quantity(message["B"])
-                return kind, (
-                    event_ns,
-                    whole_number(message["u"]),
-                    bid,
-                    (self.price(message["a"]), self.quantity(message["A"])),
-                )
+                side = Side.SELL if found["m"] else Side.BUY
+                return kind, (found["E"], found["t"], side, found["p"], found["q"])
+            bid, ask = (found["b"], found["B"]), (found["a"], found["A"])
+            if sent:
+                raise BadMessage("levels")
+            return kind, (found.get("E", 0), found["u"], bid, ask)
         except KeyError as error:
             raise BadMessage(f"{error} is missing") from error
-        return "other", None
 
     # --- what the feed makes of it ---
 

@@ -45,7 +45,7 @@ def fields(m):
         case MessageKind.SNAPSHOT:
             return (m.exch_ns, m.last_id, levels(m))
         case MessageKind.TRADE:
-            return (m.exch_ns, m.first_id, m.aggressor, m.px_ticks, m.qty_lots)
+            return (m.exch_ns, m.trade_id, m.aggressor, m.px_ticks, m.qty_lots)
         case MessageKind.BOOK_TICKER:
             return (m.exch_ns, m.last_id, (m.bid_ticks, m.bid_lots), (m.ask_ticks, m.ask_lots))
 
@@ -183,7 +183,10 @@ DEPTH = {"e": "depthUpdate", "E": 1, "s": "BTCUSDT", "U": 5, "u": 6, "b": [["1.0
         ({**TRADE, "p": 1.0}, Parse.SHAPE),
         ({**TRADE, "E": 10**17}, Parse.RANGE),
         ({k: v for k, v in TRADE.items() if k != "q"}, Parse.MISSING),
+        ({**TRADE, "b": 88, "a": 50}, Parse.OK),  # order ids, in older recordings
         ({**DEPTH, "b": "1.00"}, Parse.MISSING),
+        ({**DEPTH, "b": 1}, Parse.MISSING),
+        ({**TRADE, "E": 9_700_000_001_391}, Parse.RANGE),
         ({**DEPTH, "b": [["1.00"]]}, Parse.SHAPE),
         ({**DEPTH, "b": [["1.00", "1", "2"]]}, Parse.SHAPE),
         ({**DEPTH, "b": [["0.00", "1"]]}, Parse.RANGE),
