@@ -1,6 +1,8 @@
 """`ringsim demo`: what a ring does when one side is faster than the other, as a table and a picture, exact on every run."""
 
 import os
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,8 +70,8 @@ def _show(out: Output, asked: "Scenario", result: "DemoResult", moments: list["M
     if not out.json:
         cut = "" if result.steps == asked.steps else f", interrupted after {result.steps}"
         out.show(
-            f"{result.scenario}: ring of {result.ring_capacity}, {asked.steps} steps{cut}, a lapped reader moves to the "
-            f"{asked.resync}\nproducer: process {result.producer_pid}, consumer: process {result.consumer_pid}\n"
+            f"{result.scenario}: ring of {result.ring_capacity} slots, {asked.steps} steps{cut}\n"
+            f"producer {result.producer_pid}, consumer {result.consumer_pid}: lapped, it moves to the {asked.resync} record\n"
         )
         out.show(_table(result))
         if moments:
@@ -100,12 +102,12 @@ def _table(result: "DemoResult") -> Any:
 
 
 def _sentences(result: "DemoResult") -> str:
-    lifecycle = ", ".join(f"{state} at step {step}" for step, state in result.lifecycle)
+    lifecycle = ", ".join(f"{state} {step}" for step, state in result.lifecycle)
     return (
         f"\npublished {result.published} = acked {result.acked} + lost {result.lost} + pending {result.pending}\n"
-        f"acks: {result.executed} executed in READY, {result.provisional} provisional; "
-        f"{result.laps} laps, {result.empty_polls} empty polls\n"
-        f"lifecycle: {lifecycle or 'not begun'}"
+        f"acks: {result.executed} executed in READY, {result.provisional} provisional\n"
+        f"polls: {result.laps} lapped, {result.empty_polls} empty\n"
+        f"lifecycle, by step: {lifecycle or 'not begun'}"
     )
 
 
@@ -121,27 +123,20 @@ def _picture(result: "DemoResult", moments: list["Moment"], *, ascii_only: bool)
     eighths = _ASCII_EIGHTHS if ascii_only else _EIGHTHS
     margin = max(5, len(str(capacity)))
 
-    text = Text(f"\n{'slots':>{margin}}   taken when a step's polls begin{_columns_mean(share)}\n")
+    of = f", the most of {share} steps" if share > 1 else ""
+    text = Text(f"\n{'slots':>{margin}}   taken when a step's polls begin{of}\n")
     for row in reversed(range(_ROWS)):
         label = str(capacity) if row == _ROWS - 1 else "0" if row == 0 else ""
         text.append(f"{label:>{margin}} |")
-        for taken, lost in zip(full, overrun, strict=True):
-            height = -(-taken * _ROWS * 8 // capacity) - row * 8  # eighths of a row, rounded up: one record shows
-            text.append(eighths[max(0, min(8, height))], "red" if lost else "cyan")
+        # Eighths of a row, rounded up: a single record shows.
+        bar = [eighths[max(0, min(8, -(-taken * _ROWS * 8 // capacity) - row * 8))] for taken in full]
+        for lost, columns in groupby(zip(overrun, bar, strict=True), key=itemgetter(0)):
+            text.append("".join(column for _, column in columns), "red" if lost else "cyan")
         text.append("\n")
     text.append(f"{'lost':>{margin}} |")
     text.append("".join("x" if lost else " " for lost in overrun).rstrip() + "\n", "red")
-    text.append(f"{'state':>{margin}} |{''.join(group[-1].state.name[0] for group in groups)}")
-    text.append(f"   {_states_mean(moments)}\n" if len(groups) <= 50 else "\n")
+    text.append(f"{'state':>{margin}} |{''.join(group[-1].state.name[0] for group in groups)}\n")
     text.append(f"{'step':>{margin}} |")
     marks = [f"{group[0].step:<10}" for group in groups[::10]]
     text.append("".join(marks).rstrip())
     return text
-
-
-def _columns_mean(share: int) -> str:
-    return "" if share == 1 else f", the most of {share} steps"
-
-
-def _states_mean(moments: list["Moment"]) -> str:
-    return " ".join(dict.fromkeys(f"{m.state.name[0]}={m.state.name}" for m in moments))

@@ -434,7 +434,7 @@ def test_text_shows_predicted_and_observed_within_80_columns_without_colours():
 
 
 def test_many_steps_and_long_figures_fit_80_columns_too():
-    done = command("custom --ingest 100000 --polls 99999 --capacity 131072 --steps 200")
+    done = command("failure-recovery --ingest 100000 --polls 99999 --capacity 131072 --steps 60")
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
 
