@@ -1,5 +1,6 @@
 """Speaking to a running pipeline's parent: one request, one answer, through the socket in the run's folder."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -21,6 +22,7 @@ COMMANDS = {
     "health": "liveness and readiness, with the reasons",
 }
 _ANSWER_S = 5.0
+WHY_MAX = 500  # characters of a reason that are kept: it goes into every answer, line and screen
 
 
 def ask(folder: Path, command: str, why: str = "") -> dict[str, Any]:
@@ -47,6 +49,13 @@ def ask(folder: Path, command: str, why: str = "") -> dict[str, Any]:
     return result
 
 
+class Request(msgspec.Struct):
+    """What a client may say."""
+
+    command: str
+    why: str = ""
+
+
 class CommandServer:
     """A datagram-like request and reply over a stream socket in the run's folder: one JSON object each way."""
 
@@ -64,16 +73,18 @@ class CommandServer:
 
     def serve(self, handle: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Answer one client. A client that says nothing within 0.2 s, or nonsense, is told so and dropped."""
-        client, _ = self.socket.accept()
-        with client:
+        try:
+            client, _ = self.socket.accept()
+        except OSError:  # it has gone again
+            return
+        with client, contextlib.suppress(OSError):
             client.settimeout(0.2)
             try:
-                request = msgspec.json.decode(client.recv(1 << 16), type=dict)
-                client.send(msgspec.json.encode(handle(request)))
+                request = msgspec.json.decode(client.recv(1 << 16), type=Request)
             except msgspec.DecodeError as error:
                 client.send(msgspec.json.encode({"ok": False, "error": str(error)}))
-            except OSError:
-                pass
+                return
+            client.send(msgspec.json.encode(handle({"command": request.command, "why": request.why[:WHY_MAX]})))
 
     def close(self) -> None:
         self.socket.close()

@@ -2,6 +2,7 @@
 
     parent ── {"start": stage, "generation": g} + log pipe ──> launcher ── fork ──> stage
     parent <── {"started": stage, "pid": p} + pidfd, {"ended": stage, "status": s} ── launcher
+    parent <── {"warming": ...}, {"warm"} before that, or {"failed": why} and the end ── launcher
 
 Why a process of its own: forking is what makes a restart take milliseconds, and forking a process that has threads hangs
 sooner or later. The parent has threads, so it execs this one, which never starts any.
@@ -10,6 +11,7 @@ Why pidfds: the launcher opens one before it reaps, so the parent's view of a de
 Invariant: a stage outlives neither its launcher (PDEATHSIG) nor, through it, the parent.
 """
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -21,7 +23,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _MESSAGE_MAX = 1 << 16
@@ -135,6 +137,20 @@ def _place(plan: Any, role: str) -> None:
         os.nice(5)
 
 
+def _give_up(channel: socket.socket, error: Exception) -> NoReturn:
+    """Tell the parent what stands in the way; the traceback of a bug is for its log."""
+    import traceback
+
+    from ringsim.errors import RingsimError
+
+    meant = isinstance(error, RingsimError)
+    why = str(error) if meant else f"{type(error).__name__}: {error}"
+    whole = "" if meant else "".join(traceback.format_exception(error))[-_MESSAGE_MAX // 8 :]
+    with contextlib.suppress(OSError):
+        send_message(channel, {"failed": why.partition("\n")[0][:1000], "traceback": whole})
+    os._exit(1)
+
+
 def main() -> None:
     """`python -m procs.launcher CHANNEL_FD PLAN PARENT_PID`; started by the supervisor alone."""
     channel = socket.socket(fileno=int(sys.argv[1]))
@@ -144,13 +160,18 @@ def main() -> None:
     from procs.topology import Plan, Segments
     from procs.warmup import warm_up
 
-    plan = Plan.load(Path(sys.argv[2]))
-    warm_up(plan, lambda done, total, what: send_message(channel, {"warming": what, "done": done, "total": total}))
-    send_message(channel, {"warm": True})
-    message, _ = receive_message(channel)  # {"attach"}: the parent has made the segments
-    if message is None:
-        os._exit(0)
-    segments = Segments(plan, create=False)
+    try:
+        plan = Plan.load(Path(sys.argv[2]))
+        warm_up(plan, lambda done, total, what: send_message(channel, {"warming": what, "done": done, "total": total}))
+        send_message(channel, {"warm": True})
+        message, _ = receive_message(channel)  # {"attach"}: the parent has made the segments
+        if message is None:
+            os._exit(0)
+        segments = Segments(plan, create=False)
+    except BrokenPipeError:
+        os._exit(0)  # the parent has given up: it says why
+    except Exception as error:
+        _give_up(channel, error)
     gc.collect()
     gc.freeze()
     Launcher(channel, lambda role, generation, fd: _stage_life(segments, role, generation, fd)).serve()

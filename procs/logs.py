@@ -7,6 +7,7 @@ is at most PIPE_BUF bytes, so it arrives whole or not at all.
 Invariant: a stage never blocks on its log. A full pipe drops the record, and the next one that fits says how many.
 """
 
+import contextlib
 import logging
 import os
 import pickle
@@ -14,6 +15,7 @@ import select
 import struct
 import sys
 import threading
+from pathlib import Path
 from queue import Empty
 
 from multiprocessing_logging import MultiProcessingHandler
@@ -89,9 +91,17 @@ class PipeHandler(MultiProcessingHandler):
     def __init__(self, queue: PipeQueue, sub_handler: logging.Handler, *, receive: bool) -> None:
         logging.Handler.__init__(self, sub_handler.level)
         self.sub_handler, self.filters, self.queue, self._is_closed = sub_handler, sub_handler.filters, queue, False
+        self.last_words = ""  # received: the last error's line
         self._receive_thread = threading.Thread(target=self._receive, name="log receiver", daemon=True)
         if receive:
             self._receive_thread.start()
+
+    def _receive(self) -> None:
+        sink, self.sub_handler = self.sub_handler, _Listener(self, self.sub_handler)
+        try:
+            super()._receive()
+        finally:
+            self.sub_handler = sink
 
     def join(self, timeout: float) -> None:
         """Wait until the writer is gone and everything that it said is handed on."""
@@ -109,6 +119,40 @@ class PipeHandler(MultiProcessingHandler):
         if isinstance(sys.exc_info()[1], BrokenPipeError | ConnectionResetError):
             os._exit(0)  # nobody listens: the parent is gone, and so is the reason to live
         super().handleError(record)
+
+
+class _Listener(logging.Handler):
+    """Hands on what was received, and remembers what the writer died of."""
+
+    def __init__(self, end: PipeHandler, sink: logging.Handler) -> None:
+        super().__init__()
+        self.end, self.sink = end, sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            self.end.last_words = record.getMessage().partition("\n")[0]
+        self.sink.handle(record)
+
+
+class LogFile(logging.FileHandler):
+    """A run's log. A full disk costs lines, which are counted in `missing`, and never the run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.missing, self.reason = 0, ""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self.missing += 1
+        self.reason = os.strerror(error.errno or 0)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # the last line could not be written: counted above
+            super().close()
 
 
 def writing_end(fd: int) -> logging.Logger:

@@ -1,5 +1,6 @@
 """What stays of a run: its manifest, its summary, its place in the index of runs."""
 
+import contextlib
 import sys
 import time
 from typing import Any
@@ -9,8 +10,11 @@ import msgspec
 from procs.folders import state_root
 from procs.prepare import Prepared
 from ringsim.config import Effective
+from ringsim.store.errors import StoreError
+from ringsim.store.files import write_whole
 from ringsim.store.manifest import Manifest, Setting, SourceFile, source_hash, versions, write_manifest
 from ringsim.store.runs import RunIndex
+from ringsim.summary import FAILED, INTERRUPTED
 
 
 def begin(effective: Effective, prepared: Prepared, command: list[str]) -> Manifest:
@@ -31,8 +35,15 @@ def begin(effective: Effective, prepared: Prepared, command: list[str]) -> Manif
     return manifest
 
 
+def abandon(manifest: Manifest, prepared: Prepared, *, interrupted: bool) -> None:
+    """Put into the manifest how a run without a summary ended, if that can still be written."""
+    with contextlib.suppress(StoreError):
+        state = INTERRUPTED if interrupted else FAILED
+        write_manifest(prepared.folder, msgspec.structs.replace(manifest, exit_state=state))
+
+
 def finish(manifest: Manifest, prepared: Prepared, result: dict[str, Any]) -> None:
     """Put the result into the manifest, and beside it as summary.json."""
     write_manifest(prepared.folder, msgspec.structs.replace(manifest, exit_state=result["exit_state"], result=result))
     encoder = msgspec.json.Encoder(decimal_format="number")
-    (prepared.folder / "summary.json").write_bytes(msgspec.json.format(encoder.encode(result)))
+    write_whole(prepared.folder / "summary.json", msgspec.json.format(encoder.encode(result)))

@@ -1,6 +1,5 @@
 """A run from its start to its summary: processes (`run_pipeline`) or one (`run_backtest`); the same folds, the same digest."""
 
-import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from procs.first import prepare
+from procs.logs import LogFile
 from procs.prepare import Prepared
 from procs.readmodel import ReadModel, View
 from procs.screens import Screen
@@ -24,6 +24,7 @@ from ringsim.lifecycle import Lifecycle
 from ringsim.market.feed import fold_capture
 from ringsim.pipeline import Pipeline
 from ringsim.store.digest import digest_database
+from ringsim.store.files import typed_os
 from ringsim.store.runlog import NAME as LOG_NAME
 from ringsim.store.runlog import RunLog
 from ringsim.store.schema import RunFacts
@@ -46,11 +47,13 @@ def create_database(prepared: Prepared) -> None:
     Store.create(path, facts, wait=time.sleep).close()
 
 
-def log_sink(folder: Path) -> logging.Handler:
-    """The run's log file."""
-    handler = logging.FileHandler(folder / "log.txt")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler
+def log_sink(folder: Path) -> LogFile:
+    """The run's log file. Raises StoreFull and the like."""
+    path = folder / "log.txt"
+    try:
+        return LogFile(path)
+    except OSError as error:
+        raise typed_os(error, path, "opening") from None
 
 
 def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -93,11 +96,16 @@ def fold_session(
 
 
 def run_backtest(
-    prepared: Prepared, commands: Sequence[tuple[int, int, int]] = (), *, stopped: bool = False
+    prepared: Prepared,
+    commands: Sequence[tuple[int, int, int]] = (),
+    *,
+    stopped: bool = False,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """The folds in this process, on the simulated clock. Returns the summary; its digest is that of the processes.
 
     commands, stopped: what an operator said in the run that is repeated, as its summary lists it.
+    interrupted: asked after each batch; once it is true the rest is left out, and the summary says so.
     """
     started, plan = time.monotonic(), prepared.plan
     create_database(prepared)
@@ -116,6 +124,8 @@ def run_backtest(
             log.add_orders(orders_at, orders)
             log.add_reports(reports_at, reports)
             store.write(orders=(orders_at, orders), reports=(reports_at, reports))
+            if interrupted():
+                break
         wall = time.monotonic()
         log.add_market(0, events)
     states = {"ingest": ingest[0], "strategy": strategy[0], "execution": broker[0]}
@@ -130,7 +140,7 @@ def run_backtest(
         latency_us={},
         rings={},
         restarts=0,
-        exit_state=_exit_state(states, failure=None, interrupted=False),
+        exit_state=_exit_state(states, failure=None, interrupted=interrupted()),
     )
 
 
@@ -213,6 +223,8 @@ def run_pipeline(
             exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),
         )
     sink.close()
+    if sink.missing:
+        result["notes"] = [*result["notes"], f"log.txt lacks {sink.missing} lines: {sink.reason}"]
     return result
 
 

@@ -44,6 +44,7 @@ ROLES = ("ingest", "strategy", "execution", "persistence")
 OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
 _POLL_MS = 20
 _STOP_GRACE_S = 5.0  # for draining, after which what is left is killed
+_LAST_WORDS_S = 0.2
 _END_GRACE_S = 2.0  # for a stage to leave once it is told to
 
 
@@ -80,7 +81,7 @@ class Supervisor:
         self.stop_reason: str | None = None
         self._stop_by: float | None = None
         self._quiet: tuple[int, ...] | None = None
-        self._pipes: list[PipeHandler] = []
+        self._pipes: dict[tuple[str, int], PipeHandler] = {}  # by stage and generation
         self.segments: Segments | None = None
         self.launcher: subprocess.Popen[bytes] | None = None
         self.launcher_alive = True
@@ -148,6 +149,10 @@ class Supervisor:
             child = Child(message["started"], message["generation"], message["pid"], fds[0])
             self.children[fds[0]] = child
             self.poll.register(fds[0], select.POLLIN)
+        elif "failed" in message:
+            if message["traceback"]:
+                self.log.error("the launcher failed\n%s", message["traceback"])
+            self._fail(message["failed"])
         elif "ended" in message and message["status"] != 0:
             self.log.warning("%s %s", message["ended"], _ending(message["status"]))
 
@@ -177,7 +182,7 @@ class Supervisor:
             send_message(self.channel, {"start": role, "generation": self.generations[role]}, (write,))
         finally:
             os.close(write)
-        self._pipes.append(reading_end(read, self.sink))
+        self._pipes[role, self.generations[role]] = reading_end(read, self.sink)
 
     def _forget(self, pidfd: int) -> Child:
         self.poll.unregister(pidfd)
@@ -190,12 +195,19 @@ class Supervisor:
         self.log.info("%s (pid %d, generation %d) ended", child.role, child.pid, child.generation)
         if self.ending or not self.launcher_alive:
             return
-        reason = f"{child.role} (pid {child.pid}) died"
+        reason = f"{child.role} (pid {child.pid}) died{self._last_words(child)}"
         if self.lifecycle is Lifecycle.WARMUP:
             self._fail(f"{reason} before it was ready; see log.txt")
         elif self._spend(reason):
             self._lost(child.role, reason)
             self._start(child.role)
+
+    def _last_words(self, child: Child) -> str:
+        """What a dead stage said of its end, if it had the time."""
+        pipe = self._pipes[child.role, child.generation]
+        pipe.join(_LAST_WORDS_S)  # the writer is gone: what it wrote is in the pipe
+        words = pipe.last_words.removeprefix(f"{child.role} failed: ")
+        return f": {words}" if words else ""
 
     def _lost(self, role: str, reason: str) -> None:
         """Note that a stage is gone, before anybody can think that it is there."""
@@ -361,7 +373,9 @@ class Supervisor:
 
     def stop(self, reason: str) -> None:
         """Drain and end: the feed stops, what is under way is finished. Idempotent."""
-        if self.stop_reason is None and self.segments is not None:
+        if self.stop_reason is None and self.segments is None:
+            self.stop_reason, self.finished = reason, True  # nothing has been started yet
+        elif self.stop_reason is None and self.segments is not None:
             self.stop_reason = reason
             self._stop_by = time.monotonic() + _STOP_GRACE_S
             if self.lifecycle in (Lifecycle.INIT, Lifecycle.WARMUP):
@@ -461,7 +475,7 @@ class Supervisor:
         for pidfd in list(self.children):
             select.select([pidfd], [], [], _END_GRACE_S)  # observed dead, before its memory goes
             self._forget(pidfd)
-        for pipe in self._pipes:
+        for pipe in self._pipes.values():
             pipe.join(_END_GRACE_S)
         if self.commands is not None:
             self.commands.close()

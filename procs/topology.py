@@ -33,6 +33,7 @@ from ringsim.records import ACCOUNT, FEATURES, MARKET_EVENT, ORDER, REPORT
 from ringsim.ring import RingSegment
 from ringsim.ring.ring import process_start
 from ringsim.shm import Segment, segment_name
+from ringsim.store.files import write_whole
 from ringsim.strategy.fold import StrategyParams
 from ringsim.telemetry.histogram import HISTOGRAM
 
@@ -78,8 +79,9 @@ class Plan(msgspec.Struct, frozen=True):
     restart_window_s: int = RESTART_WINDOW_NS // 1_000_000_000
 
     def save(self) -> Path:
+        """Raises StoreFull and the like."""
         path = Path(self.folder) / "plan.json"
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
+        write_whole(path, msgspec.json.format(msgspec.json.encode(self)))
         return path
 
     @classmethod

@@ -10,12 +10,14 @@ words becomes an input of the fold, which is journalled like any other.
 import logging
 import os
 import signal
+import sys
 import time
 
 import numpy as np
 
 from procs.stages.base import StageProgram
 from ringsim import control as c
+from ringsim.errors import RingsimError
 from ringsim.limits import SLICE_NS
 from ringsim.records import ControlCode
 
@@ -88,5 +90,7 @@ class Worker:
 
 def log_failure(words: np.ndarray, stage: c.Stage, log: logging.Logger) -> None:
     """Say that this stage failed, with the traceback, before it leaves."""
-    log.exception("%s failed", stage.name.lower())
+    error = sys.exc_info()[1]
+    why = str(error) if isinstance(error, RingsimError) else f"{type(error).__name__}: {error}"
+    log.exception("%s failed: %s", stage.name.lower(), why.partition("\n")[0])
     words[c.block(stage) + c.S_STATE] = c.StageState.FAILED

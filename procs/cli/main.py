@@ -1,6 +1,7 @@
 """`ringsim`: mounts the commands and turns what goes wrong into one line and an exit code.
 
     RingsimError -> its line, its code      Ctrl-C -> 130      closed pipe -> quiet, 1      a wrong option -> its line, 2
+    a full disk, too few handles -> its line, 1
     anything else is a bug: one line, the traceback in a file of the user's state directory, 1
 
 With --json an error, too, is the one JSON object on stdout: {"error", "exit_code"[, "problems"]}; the line is on stderr.
@@ -42,6 +43,17 @@ MOUNTED = {
     "bench": "bench",
     "config": "config",
     "doctor": None,
+}
+
+# What the machine refuses, wherever it does: no bug of ours, and what to do about it.
+_MACHINE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOMEM: "free some memory",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close some programs",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u), or close some",
 }
 
 for _name, _group in MOUNTED.items():
@@ -98,6 +110,8 @@ def run(arguments: list[str]) -> int:
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EIO:  # the terminal is closed
                 raise BrokenPipeError from None
+            if isinstance(error, OSError) and error.errno in _MACHINE:
+                return _fail(stdout, json, _machine(error), FAILURE)
             return _fail(stdout, json, _bug(error), FAILURE)
     except BrokenPipeError:
         # Python flushes stdout once more when it exits: let that go nowhere.
@@ -114,6 +128,11 @@ def _fail(stdout: Any, json: bool, line: str, code: int, problems: Any = None) -
         stdout.write(encode({"error": line, "exit_code": code, **more}) + "\n")
         stdout.flush()
     return code
+
+
+def _machine(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{os.strerror(error.errno or 0)}; {_MACHINE[error.errno or 0]}"
 
 
 def _usage(stdout: Any, json: bool, error: typer.TyperException, arguments: list[str]) -> int:

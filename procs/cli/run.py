@@ -1,6 +1,8 @@
 """`ringsim run` and `ringsim backtest`: the main job, as processes and as one."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +61,8 @@ def run(
     from procs.screens import choose_screen
 
     wanted = not json and (sys.stdout.isatty() if live is None else live)
-    result = run_pipeline(prepared, choose_screen(prepared.instrument, f"ringsim {prepared.run_id}", live=wanted))
+    with _on_record(manifest, prepared):
+        result = run_pipeline(prepared, choose_screen(prepared.instrument, f"ringsim {prepared.run_id}", live=wanted))
     _finish(manifest, prepared, result, output)
 
 
@@ -71,18 +74,36 @@ def backtest(
     """The same folds in one process, on the simulated clock: the same digest as `run --clock simulated`."""
     output = Output(json)
     manifest, prepared = _prepared(source, "simulated", None, seed, duration, profile, config, out, assignments)
-    from procs.run import run_backtest
+    from procs.run import Signals, run_backtest
 
-    _finish(manifest, prepared, run_backtest(prepared), output)
+    with _on_record(manifest, prepared), Signals(lambda why: None) as signals:
+        result = run_backtest(prepared, interrupted=lambda: bool(signals.caught))
+    _finish(manifest, prepared, result, output)
+
+
+@contextmanager
+def _on_record(manifest: Any, prepared: Any) -> Iterator[None]:
+    """A run that ends without a summary is not on record as running."""
+    try:
+        yield
+    except BaseException as error:
+        from procs.record import abandon
+
+        abandon(manifest, prepared, interrupted=isinstance(error, KeyboardInterrupt))
+        raise
 
 
 def _finish(manifest: Any, prepared: Any, result: dict[str, Any], output: Output) -> None:
     """Keep the summary, show it, and leave with its exit code."""
     from procs.record import finish
     from procs.text import summary_text
-    from ringsim.summary import EXIT_CODES
+    from ringsim.errors import RingsimError
+    from ringsim.summary import EXIT_CODES, FAILED
 
-    finish(manifest, prepared, result)
+    try:
+        finish(manifest, prepared, result)
+    except RingsimError as error:  # a full disk: the summary is shown all the same
+        result |= {"failure": result.get("failure") or str(error), "exit_state": FAILED}
     output.show(summary_text(result))
     if result.get("failure"):
         say(f"ringsim: {result['failure']}")
