@@ -3,17 +3,22 @@
 Every kernel that a stage will call is compiled (or loaded from the cache) here, in the launcher, before any stage is
 forked; caches and branch predictors meet real input. Nothing of it reaches the run.
 
-What is not in the cache yet is compiled by one forked process a stage, side by side; this one then only loads it.
+What is not in the cache yet is compiled by forked processes, as many at a time as there are cores; this one then only loads
+it. They compile what the backtest and the demos need, too, so that those answer at once later.
 """
 
 import os
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from procs.first import prepare
+from procs.demo.run import warm_up as load_demo
+from procs.first import first_ingest, prepare
 from procs.launcher import tie_to
 from procs.stages.base import FoldStage
 from procs.stages.execution import ExecutionStage
@@ -23,7 +28,14 @@ from procs.stages.strategy import StrategyStage
 from procs.topology import Plan, Segments
 from ringsim import control as c
 from ringsim.atomics import now_ns
+from ringsim.broker.exchange import broker_init
+from ringsim.kernel import cache_root, closure_key
+from ringsim.market.events import make_events
+from ringsim.market.feed import feed_control
+from ringsim.pipeline import Pipeline
+from ringsim.records import ControlCode
 from ringsim.ring import idle, release, reset, waiter
+from ringsim.strategy.fold import strategy_init
 from ringsim.telemetry.cell import read_cell
 
 Say = Callable[[int, int, str], None]
@@ -33,15 +45,51 @@ _STAGES: tuple[type[IngestStage] | type[FoldStage], ...] = (IngestStage, Strateg
 
 def warm_up(plan: Plan, say: Say) -> None:
     """Load every kernel and fold `plan.warmup_ticks` messages. say(done, total, what) before each step."""
-    total = len(_STAGES) + 2
+    jobs = [job for job in _jobs(plan) if not _cached(job.source)]
+    total = len(jobs) + 2
     say(0, total, "kernels")
-    for done, name in enumerate(_compile_side_by_side(plan), 1):
+    for done, name in enumerate(_compile_side_by_side(jobs), 1):
         say(done, total, name)
     with _scratch(plan, "warm") as segments:
         stages = [_load(stage, segments) for stage in _STAGES]
         say(total - 1, total, "ticks")
         _fold_ticks(segments, *stages)
     say(total, total, "warm")
+
+
+class Job(NamedTuple):
+    """Kernels to compile: their name, the module that has them, and what calls each of them once."""
+
+    name: str
+    source: str
+    work: Callable[[], object]
+
+
+def _jobs(plan: Plan) -> list[Job]:
+    """The stages of the run, and what else a user will call next: the backtest, the demos. Longest first."""
+
+    def stage_job(stage: type[IngestStage] | type[FoldStage]) -> Job:
+        def work() -> None:
+            with _scratch(plan, f"compile.{stage.name}") as segments:
+                _load(stage, segments)
+
+        return Job(stage.name, stage.__module__, work)
+
+    pipeline = Job("backtest", "ringsim.pipeline", lambda: _load_backtest(plan))
+    return [pipeline, *map(stage_job, _STAGES), Job("demo", "procs.demo.lockstep", load_demo)]
+
+
+def _load_backtest(plan: Plan) -> None:
+    events = make_events(16)
+    feed_control(first_ingest(plan)[0].feed, events, int(ControlCode.END_OF_FEED), 0)
+    folds = Pipeline(strategy_init(plan.strategy), broker_init(plan.broker), events.records[:1], 1)
+    list(folds.run())
+
+
+def _cached(module: str) -> bool:
+    """Whether the cache has kernels of a module as it is now. (Not all of them, if it was interrupted: they are met later.)"""
+    file = import_module(module).__file__
+    return file is not None and (cache_root() / closure_key(Path(file).resolve())).is_dir()
 
 
 @contextmanager
@@ -63,22 +111,24 @@ def _scratch(plan: Plan, what: str):
         segments.close()
 
 
-def _compile_side_by_side(plan: Plan):
-    """One process a stage; yields the names of the stages as they are done. A failed one is met again by whoever loads."""
-    me, children = os.getpid(), {}
-    for stage in _STAGES:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                tie_to(me)
-                with _scratch(plan, f"compile.{stage.name}") as segments:
-                    _load(stage, segments)
-            finally:
-                os._exit(0)
-        children[pid] = stage.name
-    while children:
+def _compile_side_by_side(jobs: list[Job]):
+    """One process a job, one a core at a time; yields their names as they are done. A failed one is met again later."""
+    me, waiting = os.getpid(), list(jobs)
+    running: dict[int, str] = {}
+    width = max(1, len(os.sched_getaffinity(0)))
+    while waiting or running:
+        while waiting and len(running) < width:
+            job = waiting.pop(0)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    tie_to(me)
+                    job.work()
+                finally:
+                    os._exit(0)
+            running[pid] = job.name
         pid, _ = os.wait()
-        yield children.pop(pid)
+        yield running.pop(pid)
 
 
 def _load(stage: type, segments: Segments):

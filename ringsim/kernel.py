@@ -66,7 +66,7 @@ def _module_file(name: str, root: Path) -> Path | None:
 @cache
 def _imports(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
     """The file's text hash and the ringsim files under `root` that it names in import statements."""
-    text = path.read_text()
+    text = path.read_text("utf-8")
     found: list[Path] = []
     for module, names, plain in _IMPORT.findall(text):
         wanted = [plain] if plain else [module] + [f"{module}.{n}" for n in re.findall(r"\w+", names)]

@@ -8,6 +8,7 @@
 Names: `ringsim-<run id>-<what>`, so that the janitor can tell whose they are.
 """
 
+import contextlib
 import os
 import sys
 from multiprocessing import resource_tracker, shared_memory
@@ -43,23 +44,24 @@ class Segment(shared_memory.SharedMemory):
             raise SegmentError(f"shared memory {name}: {os.strerror(error.errno or 0)}") from None
         if create:
             try:
-                os.posix_fallocate(self._fd, 0, size_bytes)  # type: ignore[attr-defined]
+                os.posix_fallocate(self._fd, 0, size_bytes)
             except OSError as error:
                 self.close()
                 self.unlink()
                 reason = os.strerror(error.errno or 0)
-                raise SegmentError(f"{FOLDER} cannot hold {size_bytes:,} bytes for {name}: {reason}; free some, or lower the capacities") from None
+                raise SegmentError(
+                    f"{FOLDER} cannot hold {size_bytes:,} bytes for {name}: {reason}; free some, or lower the capacities"
+                ) from None
         if populate:
-            try:
+            # An older kernel refuses: then the first touch of each page faults, which costs time and nothing else.
+            with contextlib.suppress(OSError):
                 self._mmap.madvise(_MADV_POPULATE_WRITE)  # type: ignore[attr-defined]
-            except OSError:
-                pass  # an older kernel: the first touch of each page faults, which costs time and nothing else
 
     def _open(self, name: str, create: bool, size_bytes: int) -> None:
         if sys.version_info >= (3, 13):
             super().__init__(name, create, size_bytes, track=False)
             return
-        register, resource_tracker.register = resource_tracker.register, lambda *_: None  # type: ignore[assignment]
+        register, resource_tracker.register = resource_tracker.register, lambda *_: None
         try:
             super().__init__(name, create, size_bytes)
         finally:
