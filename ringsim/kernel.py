@@ -41,16 +41,14 @@ def cache_root() -> Path:
     A root that cannot be written falls back to a per-user folder under the temporary directory, so that a read-only home
     costs a compilation and not the run.
     """
-    chosen = os.environ.get("RINGSIM_CACHE")
-    if chosen is None:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        chosen = str(Path(base) / "ringsim")
-    root = Path(chosen) / "kernels"
     try:
+        chosen = os.environ.get("RINGSIM_CACHE")
+        base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringsim"
+        root = base / "kernels"
         root.mkdir(parents=True, exist_ok=True)
         if os.access(root, os.W_OK):
             return root
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         pass
     return Path(tempfile.gettempdir()) / f"ringsim-{os.getuid()}" / "kernels"
 

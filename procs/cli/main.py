@@ -81,7 +81,17 @@ def _root(
 
 def main() -> None:
     """The console command."""
+    _fill_streams()
     sys.exit(run(sys.argv[1:]))
+
+
+def _fill_streams() -> None:
+    """Give closed standard streams (`>&-`) to /dev/null: else the next file opened would be written to as if it were stdout."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run(arguments: list[str]) -> int:
@@ -114,19 +124,28 @@ def run(arguments: list[str]) -> int:
                 return _fail(stdout, json, _machine(error), FAILURE)
             return _fail(stdout, json, _bug(error), FAILURE)
     except BrokenPipeError:
-        # Python flushes stdout once more when it exits: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        _discard(stdout)
         return FAILURE
     finally:
         sys.stdout = stdout
+
+
+def _discard(stdout: Any) -> None:
+    """Python flushes stdout once more when it exits: let that go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
 
 
 def _fail(stdout: Any, json: bool, line: str, code: int, problems: Any = None) -> int:
     say(f"ringsim: {line}")
     if json and not Output.delivered:
         more = {"problems": problems} if problems else {}
-        stdout.write(encode({"error": line, "exit_code": code, **more}) + "\n")
-        stdout.flush()
+        try:
+            stdout.write(encode({"error": line, "exit_code": code, **more}) + "\n")
+            stdout.flush()
+        except OSError as error:
+            if error.errno not in _MACHINE:
+                raise
+            _discard(stdout)
     return code
 
 

@@ -153,9 +153,13 @@ def open_capture(folder: Path) -> Capture:
 
 def _cache_roots() -> list[Path]:
     """Where prepared captures may lie, best first; the last is a folder of this user's under the temporary directory."""
-    chosen = os.environ.get("RINGSIM_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringsim"
-    return [base / "feeds", Path(tempfile.gettempdir()) / f"ringsim-{os.getuid()}" / "feeds"]
+    temporary = Path(tempfile.gettempdir()) / f"ringsim-{os.getuid()}" / "feeds"
+    if chosen := os.environ.get("RINGSIM_CACHE"):
+        return [Path(chosen) / "feeds", temporary]
+    try:
+        return [Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringsim" / "feeds", temporary]
+    except RuntimeError:  # a user without a home
+        return [temporary]
 
 
 def _stat(path: Path) -> os.stat_result:
