@@ -366,10 +366,8 @@ class Rows:
         features = np.ascontiguousarray(records[at]).view(FEATURES)
         for seq, values in zip((first_seq + at).tolist(), _each(features, fields), strict=True):
             sample, strategy, symbol, *rest = values
-            figures: list[Any] = [None if x != x else x for x in rest]  # SQLite has no NaN
-            self._changes.snapshots.append(
-                SnapshotRow(seq, sample, self._strategies[strategy], self._symbols[symbol], *figures)
-            )
+            whose = self._strategies[strategy], self._symbols[symbol]
+            self._changes.snapshots.append(SnapshotRow(seq, sample, *whose, *rest))  # SQLite makes NULL of a NaN
 
     # reports ring
 
@@ -389,10 +387,10 @@ class Rows:
         if len(rows) == 1 and (not answer or rows[0].status == PENDING):  # nearly always
             return rows[0]
         wanted = [r for r in rows if (r.status == PENDING) == answer]
-        if len(wanted) > 1:  # the same id twice on its way: an immediate refusal overtakes what is in flight
-            wanted = [r for r in wanted if r.created_ns == created_ns] or wanted
         if not wanted and not answer:
             wanted = rows  # cancelled on its way, never answered
+        if len(wanted) > 1:  # the same id twice on its way: an immediate refusal overtakes what is in flight
+            wanted = [r for r in wanted if r.created_ns == created_ns] or wanted
         if wanted:
             return wanted[0]
         if kind == _REJECTED:

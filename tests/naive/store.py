@@ -67,13 +67,16 @@ def reports_by_order(orders, reports):
             and (order["strategy"], order["order_id"]) == (report["strategy"], report["order_id"])
             and not (about and is_done(about[-1][1]))
         ]
-        unanswered = [about for _, about in mine if not about]
-        answered = [about for _, about in mine if about]
+        unanswered = [(order, about) for order, about in mine if not about]
+        answered = [(order, about) for order, about in mine if about]
         if report["kind"] in ANSWERS and report["order_kind"] == OrderKind.NEW:
-            same_time = [about for order, about in mine if not about and order["created_ns"] == report["created_ns"]]
-            (same_time or unanswered)[0].append((seq, report))
+            meant = unanswered
         elif report["kind"] in ABOUT_AN_OPEN_ORDER:
-            (answered or unanswered)[0].append((seq, report))
+            meant = answered or unanswered
+        else:
+            continue
+        same_time = [about for order, about in meant if order["created_ns"] == report["created_ns"]]
+        (same_time + [about for _, about in meant])[0].append((seq, report))
     return kept
 
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringsim.records import ACCOUNT, FEATURES, ORDER, REPORT, ReportKind
+from ringsim.store import digest
 from ringsim.store.digest import LedgerRow, digest_database, digest_records, ledger_rows
 from ringsim.store.errors import StoreCorrupt, StoreForeign
 from ringsim.store.sqlite import Store
@@ -98,6 +99,21 @@ def test_long_runs_are_hashed_in_chunks_with_the_same_result(create: Create):
     assert len(stream.reports) > 4096  # more than one chunk
     store.write((0, stream.orders), (0, stream.reports))
     assert digest_database(store.path) == digest_records(stream.orders, stream.reports) == by_hand(stream)
+
+
+def test_a_digest_is_of_one_moment_while_the_writer_goes_on(create: Create, monkeypatch):
+    store = create()
+    store.write((0, some.orders[:1]), (0, some.reports[:2]))
+    head, heads = digest._Hash.head, []
+
+    def head_while_written(found, name: str, count: int) -> None:
+        if heads.append(name) is None and name == "reports":
+            store.write((1, some.orders[1:]), (2, some.reports[2:]))
+        head(found, name, count)
+
+    monkeypatch.setattr(digest._Hash, "head", head_while_written)
+    assert digest_database(store.path) == digest_records(some.orders[:1], some.reports[:2])
+    assert heads.count("reports") == 2 and store.next_seq("reports") == len(some.reports)
 
 
 def test_an_account_of_numbers_that_nobody_declared_agrees_too(create: Create):

@@ -169,6 +169,19 @@ def test_a_signal_has_the_verdict_on_its_first_order(create: Create):
         assert (row["verdict"], row["reason"], row["end_seq"]) == ("ADJUSTED", "POSITION", 3)
 
 
+def test_a_halt_may_cancel_two_orders_of_one_id_on_their_way(create: Create):
+    orders, reports = np.zeros(2, ORDER), np.zeros(2, REPORT)
+    orders["kind"], orders["order_id"], orders["created_ns"] = OrderKind.NEW, 7, (100, 200)
+    reports["kind"], reports["order_id"], reports["created_ns"] = ReportKind.CANCELLED, 7, (200, 100)
+    store = create()
+    store.write((0, orders), (0, reports))
+    assert [(r["status"], r["report_seq"]) for r in read_tables(store.path)["orders"]] == [
+        ("CANCELLED", 1),
+        ("CANCELLED", 0),
+    ]
+    assert_reconciled(store.path, orders, reports)
+
+
 def test_the_records_come_back_as_they_were(create: Create):
     stream, store = long_stream(8000), create()
     store.write((0, stream.orders), (0, stream.reports))
