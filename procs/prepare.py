@@ -62,7 +62,8 @@ def placement(effective: Effective) -> tuple[dict[str, str], dict[str, list[int]
     """How each stage waits and on which cores it runs.
 
     With enough cores each hot stage has its own and spins. On two, ingest and execution share one and yield to each other,
-    the strategy has the other; persistence runs at low priority where there is room.
+    the strategy has the other and spins: who yields gives whoever else runs there a whole slice of the scheduler, not a
+    moment. Persistence runs at low priority where there is room.
     """
     pipeline, here = effective.config.pipeline, sorted(os.sched_getaffinity(0))
     waits = dict.fromkeys(_HOT, "busy" if len(here) > len(_HOT) else "yield") | {"persistence": "backoff"}
@@ -72,6 +73,7 @@ def placement(effective: Effective) -> tuple[dict[str, str], dict[str, list[int]
             cores = {stage: [here[k + 1]] for k, stage in enumerate(_HOT)}
         else:
             cores = {"ingest": [here[0]], "execution": [here[0]], "strategy": [here[1]]}
+            waits["strategy"] = "busy"
     for stage in (*_HOT, "persistence"):
         wait, core = getattr(pipeline.wait, stage), getattr(pipeline.cores, stage)
         if wait != "auto":

@@ -20,13 +20,13 @@ from ringsim.records import MARKET_EVENT, Trading
 from ringsim.ring import OK, available, poll, release
 from ringsim.ring.layout import W_PUBLISHED
 from ringsim.ring.ring import R_NEXT
-from ringsim.ring.wait import idle, reset, waiter
 from ringsim.store.errors import StoreError
 from ringsim.store.runlog import NAME as LOG_NAME
 from ringsim.store.runlog import RunLog
 from ringsim.store.sqlite import Store
 
 _MOST = 4096  # records of one transaction and ring
+_NAP_S = 0.005  # with nothing to write: each look costs the hot stages that share its core a few tens of us
 
 
 @kernel
@@ -67,7 +67,6 @@ class PersistenceStage:
             name: np.zeros(_MOST * segments.rings[name].ring.width, np.int64) for name in ("orders", "reports")
         }
         self.dtypes = {name: segments.rings[name].dtype for name in ("orders", "reports")}
-        self.waiter = waiter(plan.waits[self.name])
         # The kernel still has what a killed writer wrote: no need to look at every page before going on.
         self.store = Store.open(plan.database, wait=time.sleep, check="none")
         facts = self.store.facts
@@ -92,9 +91,8 @@ class PersistenceStage:
         if sum(waiting) == 0 or (sum(waiting) < self.plan.batch_size and now - self.last_batch_ns < 50_000_000):
             self.reason = NO_INPUT
             if self._watch_market() == 0:
-                idle(self.waiter)
+                time.sleep(_NAP_S)
             return 0
-        reset(self.waiter)
         self.reason = WORKING
         counts = {}
         for name, consumer in (("orders", self.orders), ("reports", self.reports)):
