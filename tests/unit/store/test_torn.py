@@ -143,3 +143,50 @@ def test_overwritten_bytes_are_named_unless_nothing_lies_there(create: Create, t
         assert isinstance(result, StoreError) or result == files.ends[-1], (k, place, result)
         named += isinstance(result, StoreError)
     assert named > len(places) // 3
+
+
+def closed(create: Create, *statements: str) -> tuple[Path, int]:
+    """A closed database after some meddling, and the file's page of the index of working orders."""
+    store, stream = create(), long_stream(60)
+    store.write((0, stream.orders), (0, stream.reports))
+    for statement in statements:
+        store._execute(statement)
+    (page,) = store._execute("SELECT rootpage FROM sqlite_master WHERE name = 'orders_working'").fetchone()
+    store.close()
+    return store.path, page
+
+
+@pytest.mark.parametrize(
+    "meddling, words",
+    [
+        (["UPDATE meta SET value = 'realtime' WHERE key = 'clock'"], "facts"),
+        (["UPDATE instruments SET tick_div = 1.0"], "facts"),
+        (["DROP VIEW trades_decimal"], "schema"),
+        (["DELETE FROM meta WHERE key = 'crc32'"], "checksum"),
+        (["DELETE FROM ring_records WHERE ring = 'orders' AND seq = 3"], "orders record 3 is missing"),
+        (["UPDATE ring_records SET record = zeroblob(120) WHERE ring = 'reports' AND seq = 1"], "checksum"),
+        (["UPDATE cursors SET next_seq = next_seq - 1"], "cursor says"),
+        (["DELETE FROM cursors WHERE ring = 'orders'"], "cursors of"),
+    ],
+)
+def test_what_somebody_changed_is_named_by_the_everyday_check(create: Create, meddling: list[str], words: str):
+    path, _ = closed(create, *meddling)
+    with pytest.raises(StoreCorrupt, match=words):
+        Store.open(path, wait=no_wait)
+
+
+def test_a_page_that_only_the_structure_tells_is_named_by_the_everyday_check(create: Create):
+    path, page = closed(create)
+    text = bytearray(path.read_bytes())
+    text[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    path.write_bytes(text)
+    with pytest.raises(StoreCorrupt):
+        Store.open(path, wait=no_wait)
+
+
+@pytest.mark.parametrize("table", ["orders", "trades", "signals", "positions", "performance_metrics"])
+def test_a_row_that_is_not_what_the_records_say_is_named_by_the_full_check(create: Create, table: str):
+    path, _ = closed(create, f"DELETE FROM {table}")
+    Store.open(path, wait=no_wait).close()
+    with pytest.raises(StoreCorrupt, match=table):
+        Store.open(path, wait=no_wait, check="rows")
