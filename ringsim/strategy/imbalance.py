@@ -12,7 +12,7 @@ known when it is renewed: the first ns at which confidence * 2**(-t / decay) < m
 
 What it wants, from the signal, its own orders and the position:
 
-    entry at work    signal over or turned, or the own best price moved: CANCEL it, and wait for the report
+    entry at work    signal over or turned, or the own best price (as last seen) moved: CANCEL it, and wait for the report
     close at work    wait for its report
     position against the signal, or without one:  IOC for all of it, through the opposite best by close_cross   (CLOSES)
     signal           post-only at the own best price on its side, sized by the stage                            (ENTRY)
@@ -136,11 +136,10 @@ def _trade(own, p, f, v, orders, intents, n):
     if entry >= 0:
         order = orders[entry]
         best = f.bid_ticks if order.side == _BUY else f.ask_ticks
-        stays = own.sign != 0 and order.side == _side(own.sign) and (f.ready == 0 or best == order.px_ticks)
-        if not stays and order.cancelling == 0:
-            propose_cancel(intents[n], order)
-            n += 1
-        return n
+        if own.sign != 0 and order.side == _side(own.sign) and order.px_ticks == best:
+            return n
+        propose_cancel(intents[n], order)
+        return n + 1
     if close >= 0 or v.may_send == 0:
         return n
     position = v.position_lots

@@ -10,8 +10,8 @@
     intents  INTENT[MAX_INTENTS]: what it wants, in the order in which it wants it
 
 Invariant: a strategy never touches risk, credit, ids or records. The stage (strategy.fold) judges each intent, sizes those
-without a size, gives ids, and holds back an order like one that was just refused until something changed. So a kernel may
-propose the same order at every call.
+without a size, gives ids, holds back an order like one that was just refused until something changed, and sends one
+cancel an order. So a kernel may propose the same at every call.
 
 It is called at each book message, each report that changed an order of its own or the position, at `wake_ns`, when the book
 is lost, after a control event, and at the end of the feed (then only SIGNAL_END goes out). With v.may_act == 0 (too few

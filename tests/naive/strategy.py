@@ -83,6 +83,7 @@ class NaiveStrategy:
         self.account = Trading.ACTIVE
         self.account_reason = Reason.NONE
         self.mark = 0
+        self.best = {}  # last seen, by side
         self.trigger = (-1, 0)
         self.snapshot_ns = NEVER_NS
         self.snapshots = 0
@@ -266,8 +267,7 @@ class NaiveStrategy:
         side = {1: Side.BUY, -1: Side.SELL, 0: Side.NONE}[wanted]
         entry = self.own("entry")
         if entry:
-            best = f and f["bid_ticks" if entry["side"] == Side.BUY else "ask_ticks"]
-            stays = entry["side"] == side and (f is None or best == entry["px"])
+            stays = entry["side"] == side and self.best[entry["side"]] == entry["px"]
             if not stays and not entry["cancelling"]:
                 entry["cancelling"] = True
                 self.emit(OrderKind.CANCEL, now, target_id=entry["id"], signal_id=entry["signal"], side=entry["side"])
@@ -319,6 +319,7 @@ class NaiveStrategy:
                 f = self.features.sample(self.book, int(ev.recv_ns))
                 if f:
                     self.mark = (f["bid_ticks"] + f["ask_ticks"]) // 2
+                    self.best = {Side.BUY: f["bid_ticks"], Side.SELL: f["ask_ticks"]}
                 self.ask("book", now)
                 if f and self.snapshots == 0 and self.snapshot_ns == NEVER_NS:
                     self.emit_snapshot(now)

@@ -321,6 +321,8 @@ def test_the_kill_switch_refuses_once_and_rearming_lets_it_go_on():
     sent = stage.cancel(1, Reason.KILL_SWITCH)
     assert kinds(sent) == [REFUSED] and sent[0]["reason"] == Reason.KILL_SWITCH
     stage.account(Trading.HALTED, Reason.KILL_SWITCH)
+    stage.open[1] = dict(stage.records[2], left=1, qty_lots=1)
+    assert stage.fill(1) == [], "a fill that was on the way changes nothing about the halt"
     for bid in (1_001, 1_002):
         stage.wait(2 * SECOND)
         assert lean(stage, bid=bid, ask=bid + 1) == []

@@ -4,8 +4,8 @@ import pytest
 
 from ringsim.limits import CREDITS, OWN_ORDERS
 from ringsim.records import OrderFlag, OrderKind, OrderType, Reason, Side, Tif, Trading, Verdict
-from ringsim.strategy.orders import emit_cancel, emit_cancel_all, emit_order, emit_snapshot
-from ringsim.strategy.protocol import SIZED_BY_STAGE, TAGS
+from ringsim.strategy.orders import emit_cancel, emit_cancel_all, emit_order, emit_snapshot, find_order, order_left
+from ringsim.strategy.protocol import OWN_ORDER, SIZED_BY_STAGE, TAGS
 from tests.unit.strategy.stage import Stage
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -94,6 +94,27 @@ def test_cancels_need_something_to_cancel(stage):
     for _ in range(2):
         emit_cancel(stage.s, order_id, stage.now, stage.out)
     assert stage.out.count[0] == 1, "once is enough"
+
+
+def test_after_a_cancel_all_nothing_needs_a_cancel(stage):
+    ids = [want(stage, qty=2).order_id for _ in range(3)]
+    stage.out.count[0] = 0
+    emit_cancel_all(stage.s, stage.now, stage.out)
+    for order_id in ids:
+        emit_cancel(stage.s, order_id, stage.now, stage.out)
+    assert stage.out.count[0] == 1 and stage.out.records[0].kind == OrderKind.CANCEL_ALL
+    assert (stage.s.cancel_all_credits, stage.s.credits) == (0, CREDITS - 3)
+
+
+def test_an_order_that_is_done_leaves_the_others_as_they_are(stage):
+    ids = [int(want(stage, qty=lots, px=1_000 - lots, tag=lots).order_id) for lots in (1, 2, 3)]
+    emit_cancel(stage.s, ids[2], stage.now, stage.out)
+    last = [int(stage.s.orders[2][name]) for name in OWN_ORDER.names]
+    order_left(stage.s, find_order(stage.s, ids[0]), 0)
+    assert stage.s.v.own_orders == 2 and stage.s.working_buy_lots == 5
+    assert find_order(stage.s, ids[0]) == -1
+    assert [int(stage.s.orders[find_order(stage.s, ids[2])][name]) for name in OWN_ORDER.names] == last
+    assert stage.s.orders[find_order(stage.s, ids[1])].left_lots == 2
 
 
 def test_a_snapshot_without_a_credit_is_counted_not_sent(stage):
