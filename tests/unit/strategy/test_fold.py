@@ -401,14 +401,28 @@ def test_snapshots_come_with_the_first_whole_book_then_on_the_interval():
     assert kinds(blind) == [SNAPSHOT] and blind[0]["bid_ticks"] == 0 == blind[0]["imbalance"]
 
 
+def starve(stage, left):
+    """As if snapshots had used up the credits but for `left` of them."""
+    count = int(stage.s.credits) - left
+    stage.s.credits -= count
+    stage.naive.unanswered += count
+    stage.unanswered += [{"kind": SNAPSHOT}] * count
+
+
 def test_without_credits_it_looks_and_acts_when_they_come_back():
-    stage, _ = entered(snapshot_interval_ns=SECOND, signal_decay_ns=1_000 * SECOND)
-    while stage.s.credits > MAX_INTENTS:
-        stage.wait(SECOND)
+    stage, _ = entered()
+    starve(stage, MAX_INTENTS)
     assert lean(stage, bid=1_001, ask=1_002) == [] and stage.s.no_credit > 0
     assert stage.s.own.streak == 2
-    sent = stage.answer()
-    assert kinds(sent) == [CANCEL]
+    assert kinds(stage.answer()) == [CANCEL]
+
+
+def test_without_credits_a_signal_that_is_over_waits_for_a_report_not_for_the_clock():
+    stage, _ = entered(snapshot_interval_ns=0)
+    starve(stage, 2)
+    assert stage.wait(10 * SECOND) == [] and stage.s.timer_ns == NEVER_NS
+    sent = [record for _ in range(5) for record in stage.answer()]
+    assert kinds(sent) == [SIGNAL_END, CANCEL] and sent[0]["created_ns"] == stage.now
 
 
 def test_the_exchange_may_make_an_order_smaller_and_what_is_left_counts():

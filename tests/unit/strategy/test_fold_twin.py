@@ -69,7 +69,7 @@ class Chance:
         self.side = -self.side
 
     def silence(self):
-        self.silent = int(self.rng.integers(10, 60))
+        self.silent = int(self.rng.integers(10, 150))
 
     def answer(self):
         for _ in range(self.pick([1, 1, 3, 8])):
