@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ringsim.errors import BadInput, LayoutError
+from ringsim.errors import BadInput
 from ringsim.ring import layout as at
 from ringsim.ring.ring import process_start
 from ringsim.shm import FOLDER, PREFIX
@@ -20,7 +20,7 @@ def _text(words: np.ndarray) -> str:
 def describe(name: str) -> dict[str, Any]:
     """The header, cursors and lag of the ring in segment `name`.
 
-    BadInput, with the names there are, if there is no such segment; LayoutError if it is no ring.
+    BadInput if there is no such segment, with the names there are, or if it is no ring.
     """
     path = FOLDER / name
     if not path.is_file():
@@ -64,5 +64,5 @@ def _header(path: Path) -> np.ndarray:
         data = file.read(8 * at.HEADER_WORDS)
     header = np.frombuffer(data[: len(data) // 8 * 8], np.int64)
     if len(header) < at.HEADER_WORDS or header[at.W_MAGIC] != at.MAGIC:
-        raise LayoutError(f"{path.name} is no ring")
+        raise BadInput(f"{path.name} is no ring")
     return header

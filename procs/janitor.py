@@ -4,6 +4,7 @@ A segment belongs to a process (pid and start time, in a ring's header or on a r
 control page or rings name one. Invariant: nothing whose owner lives is touched, and nothing that was made just now.
 """
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -64,12 +65,13 @@ def sweep(*, dry: bool = False) -> list[Swept]:
             young = any(time.time() - path.stat().st_mtime < _YOUNG_S for path in paths)
             if any(map(_alive, owners)) or (young and not any(pid for pid, _ in owners)):
                 continue
-            for path in paths:
-                swept.append(Swept(path.name, path.stat().st_size))
-                if not dry:
-                    path.unlink(missing_ok=True)
         except FileNotFoundError:
             continue
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):  # somebody else sweeps, too
+                swept.append(Swept(path.name, path.stat().st_size))
+                if not dry:
+                    path.unlink()
     return sorted(swept, key=lambda s: s.name)
 
 

@@ -31,7 +31,10 @@ def begin(effective: Effective, prepared: Prepared, command: list[str]) -> Manif
         source_hash=source_hash(),
     )
     write_manifest(prepared.folder, manifest)
-    RunIndex(state_root()).register(prepared.run_id, prepared.folder)
+    try:
+        RunIndex(state_root()).register(prepared.run_id, prepared.folder)
+    except StoreError as error:  # a home that cannot be written is no reason not to run
+        prepared.notes.append(f"not in the index of runs, name it by its folder: {error}")
     return manifest
 
 

@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ringsim import __version__, summary
 from ringsim.broker.exchange import broker_init
 from ringsim.broker.latency import latency_entry_min
 from ringsim.lifecycle import Lifecycle
+from ringsim.market.binance import MessageKind
 from ringsim.market.feed import fold_capture
 from ringsim.pipeline import Pipeline
 from ringsim.store.digest import digest_database
@@ -80,10 +82,22 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
         "orders": summary.orders_summary(strategy, broker),
         **summary.account_summary(broker, prepared.instrument),
         **more,
-        "notes": prepared.notes,
+        "notes": [*prepared.notes, *_why_degraded(prepared, feed, more["exit_state"])],
         "database": prepared.plan.database,
         "out": str(prepared.folder),
     }
+
+
+def _why_degraded(prepared: Prepared, feed: Any, exit_state: str) -> Iterator[str]:
+    """Why a feed ended without a valid book, unless the capture has said so already: it may have no snapshot at all."""
+    if exit_state != summary.DEGRADED:
+        return
+    if feed.counts.gaps:
+        yield "a gap in the feed was mended by no later snapshot: from there on the book was not valid, and the run ends DEGRADED"
+    elif feed.counts.messages[MessageKind.SNAPSHOT]:
+        yield "the snapshot does not meet the diffs: the book never became valid, and the run ends DEGRADED"
+    elif prepared.capture.meta.counts.get("snapshot"):
+        yield "the run ends before the capture's snapshot: the book never became valid, and the run ends DEGRADED"
 
 
 def fold_session(
@@ -154,7 +168,7 @@ def _exit_state(states: dict[str, Any], *, failure: str | None, interrupted: boo
 
 
 class Signals:
-    """SIGINT, SIGTERM and SIGHUP end a run in good order; a second SIGINT ends it now."""
+    """SIGINT, SIGTERM and SIGHUP end a run in good order; a second SIGINT ends it now. What is ignored (nohup) stays so."""
 
     def __init__(self, stop: Callable[[str], None]) -> None:
         self.stop, self.caught = stop, ""
@@ -162,7 +176,8 @@ class Signals:
 
     def __enter__(self) -> "Signals":
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._on)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._on)
         return self
 
     def _on(self, number: int, _: object) -> None:
@@ -185,8 +200,10 @@ def run_pipeline(
     """
     started, folder = time.monotonic(), prepared.folder
     create_database(prepared)
-    sink = log_sink(folder)
-    with Supervisor(prepared.plan, sink, on_warming=screen.warming) as parent:
+    with (
+        closing(log_sink(folder)) as sink,
+        Supervisor(prepared.plan, sink, on_warming=screen.warming) as parent,
+    ):
         with Signals(parent.stop) as signals:
             parent.start(prepare)
             assert parent.segments is not None
@@ -222,7 +239,6 @@ def run_pipeline(
             failure=parent.failure,
             exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),
         )
-    sink.close()
     if sink.missing:
         result["notes"] = [*result["notes"], f"log.txt lacks {sink.missing} lines: {sink.reason}"]
     return result

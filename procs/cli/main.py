@@ -1,17 +1,20 @@
 """`ringsim`: mounts the commands and turns what goes wrong into one line and an exit code.
 
-    RingsimError -> its line, its code      Ctrl-C -> 130      closed pipe -> quiet, 1      a wrong option -> its line, 2
+    RingsimError -> its line, its code      Ctrl-C, SIGTERM -> 130      closed pipe -> quiet, 1      a wrong option -> its line, 2
     a full disk, too few handles -> its line, 1
     anything else is a bug: one line, the traceback in a file of the user's state directory, 1
 
 With --json an error, too, is the one JSON object on stdout: {"error", "exit_code"[, "problems"]}; the line is on stderr.
 """
 
+import contextlib
 import errno
 import os
 import platform
 import re
+import signal
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, Any
@@ -104,7 +107,8 @@ def run(arguments: list[str]) -> int:
                 stdout, json, f"runs on Linux only, not on {platform.system()}: it needs /dev/shm and pidfds", BAD_INPUT
             )
         try:
-            code = app(args=arguments, prog_name="ringsim", standalone_mode=False)
+            with _interruptible():
+                code = app(args=arguments, prog_name="ringsim", standalone_mode=False)
             stdout.flush()
             if code == INTERRUPTED and not Output.delivered:  # typer has made a code of the exception
                 raise KeyboardInterrupt
@@ -130,13 +134,32 @@ def run(arguments: list[str]) -> int:
         sys.stdout = stdout
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal are as good as Ctrl-C, unless the command knows better or they are ignored (nohup)."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _discard(stdout: Any) -> None:
     """Python flushes stdout once more when it exits: let that go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
 
 
 def _fail(stdout: Any, json: bool, line: str, code: int, problems: Any = None) -> int:
-    say(f"ringsim: {line}")
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        say(f"ringsim: {line}")
     if json and not Output.delivered:
         more = {"problems": problems} if problems else {}
         try:
