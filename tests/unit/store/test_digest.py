@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringsim.records import ACCOUNT, FEATURES, ORDER, REPORT, ReportKind
@@ -35,7 +35,7 @@ def by_hand(stream: Stream) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(drawn=st.one_of(actions, busy), data=st.data())
 def test_records_database_and_recipe_agree(tmp_path_factory, drawn, data):
     stream = build(drawn)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringsim.records import MARKET_EVENT, ControlCode, EventKind, OrderKind, ReportFlag, ReportKind, Side
@@ -20,7 +20,7 @@ from ringsim.store.runlog import CHAIN, SECOND_NS, RunLog
 from tests.naive.store import tables as naive_tables
 from tests.unit.store.streams import STRATEGIES, SYMBOLS, Stream, actions, build, busy, long_stream, slices
 
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=25)
 
 
 def opened(path: Path, **options: Any) -> RunLog:
@@ -230,6 +230,15 @@ def test_a_log_cut_anywhere_in_its_last_batch_goes_on_as_if_nothing_had_happened
             log.add_orders(*part["orders"])
             log.add_reports(*part["reports"])
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("action, first", [("new", "risk_check"), ("final", "portfolio_update")])
+def test_a_cut_between_the_two_lines_of_a_record_writes_both_again(tmp_path: Path, action: str, first: str):
+    stream, path = build([(action, 0, 0, 5)]), tmp_path / "events.jsonl"
+    whole = written(path, stream)
+    os.truncate(path, whole.index(b"\n") + 1)
+    assert [line["event_type"] for line in lines(path)] == [first]
+    assert written(path, stream) == whole
 
 
 def test_what_is_logged_already_is_skipped_and_a_hole_is_an_error(tmp_path: Path):

@@ -119,7 +119,7 @@ def test_the_tables_are_strict(create: Create):
 grid = st.sampled_from([".01", "0.00001", "1", "5", "0.25", "10", ".1", "0.0005", "100"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     tick=grid, lot=grid, ticks=st.integers(1, 10**9), lots=st.integers(1, 10**9), money=st.integers(-(10**11), 10**11)
 )
@@ -139,7 +139,7 @@ def test_a_view_shows_the_exact_decimal(tick, lot, ticks, lots, money):
     assert Decimal(repr(fee)) == instrument.money(money)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(drawn=busy)
 def test_every_row_is_in_its_view_in_units(tmp_path_factory, drawn):
     stream, path = build(drawn), tmp_path_factory.mktemp("view") / "run.db"

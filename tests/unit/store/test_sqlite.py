@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringsim.errors import BadInput
@@ -28,41 +28,14 @@ from ringsim.store.errors import (
 from ringsim.store.schema import RunFacts
 from ringsim.store.sqlite import POINTS, Store
 from tests.unit.store.conftest import Create, no_wait
+from tests.unit.store.faults import FAULTS, Nth
 from tests.unit.store.streams import FACTS, Stream, actions, build, busy, long_stream, slices
 from tests.unit.store.tables import assert_reconciled, read, read_tables
 
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=25)
 some = [("new", 0, 0, 77), ("accept", 0, 0, 5), ("fill", 0, 0, 1), ("signal", 1, 1, 4), ("new", 1, 1, 99), ("account", 0, 0, 31),
         ("adjust", 0, 0, 8), ("snapshot", 0, 0, 3), ("finish", 0, 0, 9), ("signal_end", 1, 1, 4), ("cancelled", 0, 0, 1),
         ("final", 0, 0, 12)]  # fmt: skip
-
-
-def fault(code: int, message: str) -> sqlite3.OperationalError:
-    """An error as SQLite would raise it."""
-    error = sqlite3.OperationalError(message)
-    error.sqlite_errorcode, error.sqlite_errorname = code, message.upper()
-    return error
-
-
-FAULTS = {
-    StoreLocked: fault(sqlite3.SQLITE_BUSY, "database is locked"),
-    StoreFull: fault(sqlite3.SQLITE_FULL, "database or disk is full"),
-    StoreFault: fault(sqlite3.SQLITE_IOERR_FSYNC, "disk I/O error"),
-    StoreReadOnly: fault(sqlite3.SQLITE_READONLY_DBMOVED, "attempt to write a readonly database"),
-}
-
-
-class Nth:
-    """A seam whose n-th step fails, counted from 1; `steps` are those that were taken."""
-
-    def __init__(self, n: int, error: sqlite3.Error, times: int = 1) -> None:
-        self.n, self.error, self.last = n, error, n + times - 1
-        self.steps: list[str] = []
-
-    def __call__(self, point: str) -> None:
-        self.steps.append(point)
-        if self.n <= len(self.steps) <= self.last:
-            raise self.error
 
 
 # Rows
@@ -459,11 +432,13 @@ def test_a_folder_that_cannot_be_written_is_named():
         Store.create("/proc/self/run.db", FACTS, wait=no_wait)
 
 
-def test_a_database_can_be_read_where_nothing_can_be_written(create: Create, tmp_path: Path, monkeypatch):
-    stream, store = build(some), create()
-    store.write((0, stream.orders), (0, stream.reports))
+def test_a_database_can_be_read_where_nothing_can_be_written_unless_part_of_it_is_in_its_log(
+    create: Create, monkeypatch
+):
+    stream, store, living = build(some), create(), create("living.db")
+    for each in (store, living):
+        each.write((0, stream.orders), (0, stream.reports))
     store.close()
-    assert [p.name for p in tmp_path.iterdir()] == ["run.db"], "after closing, a database is one file"
     real = sqlite3.connect
 
     class NoNewFiles(sqlite3.Connection):
@@ -475,6 +450,8 @@ def test_a_database_can_be_read_where_nothing_can_be_written(create: Create, tmp
 
     monkeypatch.setattr(sqlite3, "connect", connect)
     assert_reconciled(store.path, stream.orders, stream.reports)
+    with pytest.raises(StoreReadOnly):
+        connect_reading(living.path)
 
 
 def test_reading_changes_nothing_and_leaves_one_file(create: Create, tmp_path: Path):
