@@ -241,6 +241,17 @@ def test_a_closed_terminal_ends_the_run_in_good_order(tmp_path, environment):
     )
 
 
+@pytest.mark.parametrize("arguments", [SHORT, [*SHORT, "--json"]], ids=["text", "json"])
+def test_a_reader_that_has_left_costs_the_summary_on_the_screen_only(tmp_path, environment, arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = begin([*arguments, "--out", "x"], tmp_path, environment, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    _, said = run.communicate(timeout=200)
+    assert run.returncode == 1 and "Traceback" not in said and "BrokenPipe" not in said
+    assert read_manifest(tmp_path / "x").exit_state == "DONE"
+
+
 def test_two_runs_side_by_side_do_not_meet(tmp_path, environment):
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [begin([*SHORT, "--json"], tmp_path, environment, **streams) for _ in range(2)]
