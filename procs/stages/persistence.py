@@ -95,7 +95,8 @@ class PersistenceStage:
             return 0
         self.reason = WORKING
         counts = {}
-        for name, consumer in (("orders", self.orders), ("reports", self.reports)):
+        # Reports first: whatever they answer was published before them, so the batch has their orders, too.
+        for name, consumer in (("reports", self.reports), ("orders", self.orders)):
             counts[name] = int(copy_out(consumer, self.buffers[name]))
         self.write(counts)
         release(self.orders, counts["orders"])
