@@ -1,5 +1,7 @@
 """Laws of a ring, in one process: it does what the naive ring does, from any sequence on, and every record is accounted for."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -10,6 +12,7 @@ from ringsim.ring import (
     FULL,
     LAPPED,
     OK,
+    RingSegment,
     available,
     batch_max,
     begin,
@@ -345,3 +348,15 @@ def test_a_wide_record_is_copied_whole():
         put(producer, 0, source, 4)
         assert poll(tape, into, 8) == OK
         assert into[8] == 1 and is_whole(into, 8, 0, 16) and not into[:8].any() and not into[24:].any()
+
+
+def test_what_is_known_to_be_there_is_not_looked_up_again():
+    with RingSegment.create(f"ringsim-{os.getpid()}-known", RECORD, 8, [("a", "gating")]) as segment:
+        producer, reader, words = segment.producer(), segment.consumer("a"), np.zeros(WIDTH, np.int64)
+        for seq in range(3):
+            put(producer, try_claim(producer, 1), words, 0)
+            publish(producer, 1)
+            assert producer.at[0] == seq + 1
+        assert available(reader) == 3
+        release(reader, 1)
+        assert available(reader) == 2
