@@ -1,0 +1,5 @@
+"""What the pieces cost, each beside its floor from the same run, in alternating blocks: a ratio travels, a figure does not.
+
+rounds   the kernels that the two processes of a measurement run
+ring     the processes; bench_ring
+"""

@@ -1,0 +1,39 @@
+"""`ringsim bench`: what the pieces cost on this machine, each beside its floor from the same run."""
+
+from typing import Annotated
+
+import typer
+
+from procs.cli.output import Json, Output
+
+app = typer.Typer(help="Measure, beside a floor of the same run.", no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    """Measure, beside a floor of the same run."""
+
+
+@app.command(epilog="Example: ringsim bench ring --repeats 5 --json")
+def ring(
+    records: Annotated[int, typer.Option("--records", min=1, help="Of each throughput block.")] = 5_000_000,
+    capacity: Annotated[int, typer.Option("--capacity", help="Slots, a power of two.")] = 1024,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=1000, help="Rounds; the medians are shown.")] = 9,
+    json: Json = False,
+) -> None:
+    """The ring between two processes: 64-byte records a second, and the hop beside a bare ping-pong of two words."""
+    from procs.bench.ring import bench_ring
+
+    out = Output(json)
+    found = bench_ring(records, capacity, repeats)
+    out.show(f"records a second   {found['records_per_s'] / 1e6:8.1f} M    announced one by one")
+    out.show(
+        f"                   {found['records_per_s_batched'] / 1e6:8.1f} M    announced {found['batch']} at a time"
+    )
+    floor = f"bare ping-pong {found['floor_hop_ns']:.1f} ns, ratio {found['hop_ratio']:.2f}"
+    out.show(f"hop                {found['hop_ns']:8.1f} ns   {floor}")
+    out.show(
+        f"medians of {found['repeats']} rounds, {found['records']:,} records, ring of {found['capacity']:,}, "
+        f"cores {found['cores']}, {found['steal_ratio']:.1%} of the time stolen by the host"
+    )
+    out.result(found)
