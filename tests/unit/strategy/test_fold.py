@@ -425,16 +425,6 @@ def test_without_credits_a_signal_that_is_over_waits_for_a_report_not_for_the_cl
     assert kinds(sent) == [SIGNAL_END, CANCEL] and sent[0]["created_ns"] == stage.now
 
 
-def test_the_exchange_may_make_an_order_smaller_and_what_is_left_counts():
-    stage = ready(min_confidence_ppm=400_000)
-    lean(stage)
-    stage.answer()
-    stage.answer(lots=3)
-    assert stage.s.working_buy_lots == 3
-    stage.fill(1)
-    assert stage.position == 3 and stage.s.orders[0].order_id == 2
-
-
 def test_a_cancel_that_is_refused_leaves_the_order_and_may_be_asked_again():
     stage, _ = entered()
     lean(stage, bid=1_001, ask=1_002)
