@@ -205,6 +205,21 @@ def test_what_is_wrong_has_its_code(body, code):
     assert parse(json.dumps(body).encode())[0] is code
 
 
+def test_the_largest_price_is_the_limit():
+    raw = b'{"e":"trade","E":1,"t":7,"p":"%d","q":"1","m":true}'
+    whole = Instrument("X", "1", "1")
+    assert parse(raw % MAX_PRICE_TICKS, whole)[0] is Parse.OK
+    assert parse(raw % (MAX_PRICE_TICKS + 1), whole)[0] is Parse.RANGE
+
+
+def test_a_snapshot_in_a_stream_is_a_partial_one_and_no_snapshot():
+    bare = b'{"lastUpdateId":7,"bids":[["1.00","1"]],"asks":[]}'
+    code, m = parse(bare)
+    assert code is Parse.OK and m.kind == MessageKind.SNAPSHOT
+    code, m = parse(b'{"stream":"btcusdt@depth20","data":%s}' % bare)
+    assert code is Parse.OK and m.kind == MessageKind.OTHER
+
+
 def test_a_key_twice_is_refused_and_an_escaped_quote_ends_no_string():
     assert parse(b'{"e":"trade","E":1,"t":5,"t":6,"p":"1.00","q":"1","m":true}')[0] is Parse.SHAPE
     assert parse(b'{"x":"\\"}{","e":"trade","E":1,"t":5,"p":"1.00","q":"1","m":true}')[0] is Parse.OK

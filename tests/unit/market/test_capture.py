@@ -103,7 +103,12 @@ def test_quantities_finer_than_a_lot_are_whole_lots_and_said(tmp_path):
 
 def test_bad_lines_are_counted_named_and_skipped(tmp_path):
     lines = [m.line() for m in session(6, SPOT)]
-    lines[10:10] = [b"nonsense\n", lines[10][:40] + b"\n", b"\n", b'1700000000 {"e":"trade"}\n']
+    lines[10:10] = [
+        b"nonsense\n",
+        lines[10][:40] + b"\n",
+        b"\n",
+        b"1700000000000001 {}\n",
+    ]  # microseconds, in a file of ns
     meta = prepare([write_capture(tmp_path / "a.gz", lines[:12]), write_capture(tmp_path / "b.gz", lines[12:])]).meta
     assert meta.counts["bad"] == 3 and len(meta.warnings) == 3
     assert meta.warnings[0].startswith("a.gz line 11: ") and meta.warnings[1].startswith("a.gz line 12: is no JSON")

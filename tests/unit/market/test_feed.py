@@ -189,8 +189,9 @@ def test_a_snapshot_too_old_for_the_diffs_never_makes_a_book_valid(tmp_path):
     k = next(k for k, m in enumerate(messages) if m.kind == "snapshot")
     old = {**messages[k].body, "lastUpdateId": 4_000_000}
     messages[k] = messages[k]._replace(body=old)
-    events, state = fold_capture(prepare([write_capture(tmp_path / "a", messages)]))
-    assert counts_of(state[0])["unbridged"] == 1
+    path = write_capture(tmp_path / "a", messages)
+    events, state = fold_capture(prepare([path]))
+    assert counts_of(state[0])["unbridged"] == 1 and tuples(events) == naive_fold([path]).events
     book = new_book()
     assert not any(book_fold(book, e) for e in events)
     assert EventKind.SNAPSHOT_END not in events.kind and EventKind.GAP in events.kind
