@@ -194,7 +194,7 @@ def wait_for_line(stream, wanted: str) -> None:
     raise AssertionError(f"no line with {wanted!r}")
 
 
-@pytest.mark.parametrize("moment", ["warming up", "READY"])
+@pytest.mark.parametrize("moment", [pytest.param("warming up", marks=pytest.mark.slow), "READY"])
 def test_a_killed_parent_takes_its_processes_along_and_clean_removes_the_rest(tmp_path, environment, ringsim, moment):
     parent = begin(["run", "--out", "x"], tmp_path, environment, stderr=subprocess.PIPE, text=True)
     wait_for_line(parent.stderr, moment)

@@ -102,7 +102,7 @@ def test_a_stop_drains_and_ends_in_good_order(tmp_path):
             parent.stop("the test says so")
 
     run = processes(tmp_path, each_turn=each_turn, run__clock="realtime", run__speed=20)
-    assert run["exit_state"] == "DONE" and 300 < run["messages"]["bookTicker"] < 5360
+    assert run["exit_state"] == "DONE" and 300 < run["messages_taken"] < 7342
     assert all(ring["max_lag"] == 0 for name, ring in run["rings"].items() if name != "market")
 
 
@@ -116,17 +116,4 @@ def test_a_kill_switch_under_the_simulated_clock_is_an_input_like_any_other(tmp_
     run = processes(tmp_path, each_turn=each_turn)
     assert run["exit_state"] == "HALTED" and len(run["commands"]) == 1
     again = backtest(tmp_path, commands=run["commands"])
-    assert again["digest"] == run["digest"]
-
-
-def test_a_stopped_simulated_run_can_be_repeated(tmp_path):
-    """Where the feed ended is part of the result, so the backtest of a run that was stopped has its digest."""
-
-    def each_turn(parent):
-        if parent.lifecycle is Lifecycle.READY and int(parent.segments.control[block(Stage.INGEST) + S_INPUTS]) > 100:
-            parent.stop("the test says so")
-
-    run = processes(tmp_path, each_turn=each_turn, pipeline__wait__ingest="backoff")
-    assert run["stopped"] and 100 < run["messages_taken"] < 7342
-    again = backtest(tmp_path, messages=run["messages_taken"], stopped=True)
     assert again["digest"] == run["digest"]
