@@ -6,7 +6,7 @@ unnoticed; here the cache directory's name is a hash over the whole import closu
 
 Flags live here and nowhere else: no bounds checks (tests run the plain bodies with NUMBA_DISABLE_JIT=1, which has them),
 C-like division (no hidden exception paths), no fast-math (results must be the same on every run), no numba runtime. The
-last means that a kernel which allocates does not compile ("NRT required but not enabled"), and that no array is reference
+last means that a kernel which allocates does not compile (numba then finds no np.empty), and that no array is reference
 counted: each count is a locked instruction, thus a full fence, and they made one publish cost 19 ns instead of 2.
 """
 

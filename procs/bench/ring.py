@@ -57,7 +57,8 @@ class _Shared:
         """Run each on nothing, so that the children compile nothing."""
         page, (producer, consumer) = self.page, self.writer
         at.meet(page, at.BEGAN, at.BEGAN, 0)
-        at.stream_out(page, producer, 0, 1)
+        at.stream_out(page, producer, 0)
+        at.batches_out(page, producer, 0, 1)
         at.stream_in(page, consumer, 0)
         at.ping(page, producer, consumer, 0)
         at.pong(page, producer, consumer, 0)
@@ -126,13 +127,13 @@ def _write(shared: _Shared, count: int, batch: int, repeats: int, seconds: np.nd
         at.meet(page, mine, other, number)  # the other has stored its end
         return (int(page[at.ENDED]) - int(page[at.BEGAN])) / 1e9
 
-    measured(lambda: at.stream_out(page, producer, LAPS_BEFORE * shared.there.capacity, 1))
+    measured(lambda: at.stream_out(page, producer, LAPS_BEFORE * shared.there.capacity))
     for repeat in range(repeats):
         seconds[repeat] = (
             measured(lambda: at.bare_ping(page, HOPS // 2)),
             measured(lambda: at.ping(page, producer, consumer, HOPS // 2)),
-            measured(lambda: at.stream_out(page, producer, count, 1)),
-            measured(lambda: at.stream_out(page, producer, count, batch)),
+            measured(lambda: at.stream_out(page, producer, count)),
+            measured(lambda: at.batches_out(page, producer, count, batch)),
         )
 
 

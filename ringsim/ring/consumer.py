@@ -20,6 +20,7 @@ EMPTY = 0
 OK = 1
 LAPPED = 2  # records were lost and none delivered; with OK (LAPPED | OK) one was delivered in the same poll
 
+_RUN = 64  # stamps looked at before `published`: with 8 a ring of 1024 passes a fifth fewer records, one by one
 _TRIES = 4  # times that one poll runs after a record which a fast producer keeps taking away
 
 
@@ -27,19 +28,22 @@ _TRIES = 4  # times that one poll runs after a record which a fast producer keep
 def available(consumer):
     """Records that a gating consumer can read in place from its next sequence on, int64 >= 0.
 
-    Caught up, it looks at the next slot's stamp: one cache line less on the way than `published`, which it reads when
-    behind, because then the one word stands for a whole batch.
+    Goes by the stamps of the next records, whose cache lines it needs anyway: `published` is left alone, so that the
+    producer keeps that line. Only behind a run of them it is read, because then one word stands for a whole batch.
     """
     ring, at = consumer.ring, consumer.at
-    ready = at[R_SEEN] - at[R_NEXT]
+    seq = at[R_NEXT]
+    ready = at[R_SEEN] - seq
     if ready > 0:
         return ready
-    seq = at[R_NEXT]
-    if load_acquire(ring.words, (seq & ring.mask) * ring.width) == seq + 1:
-        seen = load_acquire(ring.header, W_PUBLISHED)
-        at[R_SEEN] = seen if seen - seq > 0 else seq + 1
-        return at[R_SEEN] - seq
-    return 0
+    for n in range(_RUN):
+        if load_acquire(ring.words, ((seq + n) & ring.mask) * ring.width) != seq + n + 1:
+            return n
+    seen = load_acquire(ring.header, W_PUBLISHED)
+    if seen - seq > _RUN:
+        at[R_SEEN] = seen
+        return seen - seq
+    return _RUN
 
 
 @kernel(inline=True)

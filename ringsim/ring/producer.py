@@ -18,7 +18,6 @@ from ringsim.ring.layout import (
     LINE,
     W_CONSUMER_0,
     W_CONSUMERS,
-    W_FULL_WAITS,
     W_PUBLISHED,
 )
 from ringsim.ring.ring import P_FULL, P_GATE, P_NEXT, P_REFUSED
@@ -62,7 +61,6 @@ def _has_room(producer, n):
     if at[P_REFUSED] != at[P_NEXT] + 1:
         at[P_REFUSED] = at[P_NEXT] + 1
         at[P_FULL] += 1
-        store_relaxed(producer.ring.header, W_FULL_WAITS, at[P_FULL])
     return False
 
 
@@ -109,6 +107,4 @@ def put(producer, seq, source, start):
 @kernel(inline=True)
 def publish(producer, n):
     """Make the n records written since the last publish visible to readers that go by `published`."""
-    at = producer.at
-    at[P_NEXT] += n
-    store_release(producer.ring.header, W_PUBLISHED, at[P_NEXT])
+    store_release(producer.ring.header, W_PUBLISHED, producer.at[P_NEXT] + n)

@@ -25,11 +25,11 @@ from ringsim.shm import Segment
 Mode = Literal["gating", "free"]
 _MODES: dict[str, int] = {"gating": at.GATING, "free": at.FREE}
 
-# Private words of a producer (handle.at): nobody else reads them.
-P_NEXT = 0  # sequence of the next record
-P_GATE = 1  # smallest released cursor when last looked
-P_FULL = 2  # claims that had to wait
-P_REFUSED = 3  # 1 + sequence of the last such claim
+# Words of a producer (handle.at is its line in the header).
+P_NEXT = 0  # sequence of the next record: `published` itself
+P_GATE = at.W_GATE - at.W_PUBLISHED
+P_FULL = at.W_FULL_WAITS - at.W_PUBLISHED
+P_REFUSED = at.W_REFUSED - at.W_PUBLISHED
 
 # Private words of a consumer.
 R_NEXT = 0  # sequence of the next record to read
@@ -47,14 +47,14 @@ class Ring(NamedTuple):
     """
 
     header: np.ndarray
-    slots: np.ndarray
+    slots: np.recarray
     words: np.ndarray
     mask: int
     width: int
 
 
 class Producer(NamedTuple):
-    """The writing end. at: int64[8], private."""
+    """The writing end. at: int64[16], its line of the header, which nobody else writes."""
 
     ring: Ring
     at: np.ndarray
@@ -203,11 +203,10 @@ class RingSegment:
 
         A dead producer may have stamped records that it did not get round to publish; they are whole, and published here.
         """
+        header = self.ring.header
         seq = int(_take_over(self.ring))
-        private = np.zeros(8, np.int64)
-        private[P_NEXT] = seq
-        private[P_GATE] = seq - self.capacity  # seems full, so that the first claim looks at the cursors
-        return Producer(self.ring, private)
+        header[at.W_GATE] = seq - self.capacity  # seems full, so that the first claim looks at the cursors
+        return Producer(self.ring, header[at.LINE : 2 * at.LINE])
 
     def consumer(self, name: str, *, resync: Literal["oldest", "newest"] = "oldest") -> Consumer:
         """The reading end named so at creation, at its released cursor. BadInput, with the names there are, if none."""

@@ -187,6 +187,29 @@ def test_a_stamped_record_is_there_before_it_is_published(capacity, start):
         assert available(gate) == 0 and poll(tape, into, 0) == EMPTY
 
 
+@pytest.mark.parametrize("start", [0, FAR - 100])
+def test_a_reader_far_behind_is_told_of_everything_at_once(start):
+    with ring_of(1024, [("gate", "gating")], start=start) as segment:
+        producer, gate = segment.producer(), segment.consumer("gate")
+
+        def write(count):
+            for seq in range(segment.published(), segment.published() + count):
+                commit(producer, seq)
+
+        write(200)
+        assert 0 < available(gate) <= 200, "a run of stamps is believed before it is published"
+        for _ in range(3):
+            write(200)
+            publish(producer, 200)
+        assert available(gate) == 600
+        release(gate, 250)
+        assert available(gate) == 350
+        write(200)
+        publish(producer, 200)
+        release(gate, 350)
+        assert available(gate) == 200 and segment.lag() == {"gate": 200}
+
+
 def test_a_record_is_written_in_place_between_begin_and_commit():
     with ring_of(4, [("gate", "gating")]) as segment:
         producer, gate = segment.producer(), segment.consumer("gate")
