@@ -20,7 +20,9 @@ class InvalidTransition(RingsimError):
     """The lifecycle was asked for a step that its table does not have."""
 
     def __init__(self, before: str, after: str, allowed: list[str]) -> None:
-        super().__init__(f"lifecycle cannot go from {before} to {after}; from {before} it can go to {', '.join(allowed)}")
+        super().__init__(
+            f"lifecycle cannot go from {before} to {after}; from {before} it can go to {', '.join(allowed)}"
+        )
 
 
 class LayoutError(RingsimError):
