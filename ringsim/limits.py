@@ -34,7 +34,9 @@ TAKEN_LEVELS = 32  # levels whose displayed quantity the account has taken itsel
 STRATEGY_OUT = 8  # records that one input makes a strategy emit, at most
 OWN_ORDERS = 16  # orders of one strategy on their way or at the exchange; each costs a look at every report
 TAKE_LEVELS = 48  # levels that one taking order can walk; what is left then is NO_LIQUIDITY
-EXECUTION_OUT = 256  # reports that one input makes the broker emit: of all open orders a fill or cancel, then the account
+EXECUTION_OUT = (
+    256  # reports that one input makes the broker emit: of all open orders a fill or cancel, then the account
+)
 JOURNAL_ENTRIES = 1 << 14
 SLICE_NS = 2_000_000  # a kernel call returns after this long: signals and commands are seen between calls
 MESSAGE_EVENTS = 1 << 14  # events of one message: a 5,000-level snapshot is 10,002
