@@ -277,7 +277,7 @@ class _Source:
         self.path = path
         self.lines = 0
         self.good = 0
-        self.unit = 0  # nanoseconds per unit of its receive times, once the first is seen
+        self.unit = 0  # nanoseconds per unit of its receive times, decided by the first message that is folded
         self.first_ns = 0
 
     def recv_ns(self, stamp: bytes) -> int:
@@ -286,8 +286,14 @@ class _Source:
             return 0
         value = int(stamp)
         unit = receive_unit(value)
-        self.unit = self.unit or unit
-        return value * unit if unit == self.unit else 0
+        return value * unit if self.unit in (0, unit) else 0
+
+    def count(self, judged: Judged, recv_ns: int, stamp: bytes) -> None:
+        """Note a message that is not bad."""
+        self.good += 1
+        self.first_ns = self.first_ns or recv_ns
+        if self.unit == 0 and judged.body is not None:
+            self.unit = receive_unit(int(stamp))
 
     def check(self) -> None:
         """BadInput if nothing that was read so far looks like a capture."""
@@ -356,8 +362,7 @@ class _Preparation:
             if judged.kind is MessageKind.BAD:
                 self._fault(source.number, source.lines, judged.fault)
             else:
-                source.good += 1
-                source.first_ns = source.first_ns or recv_ns
+                source.count(judged, recv_ns, stamp)
             if (body := judged.body) is not None:
                 symbol, pair = symbol_of(body)
                 if symbol:

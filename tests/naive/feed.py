@@ -25,17 +25,18 @@ class BadMessage(Exception):
     pass
 
 
-def no_duplicates(pairs):
+TWICE = object()  # key of an object in which a key that matters came twice
+
+
+def mark_duplicates(pairs):
     keys = [key for key, _ in pairs if key in KNOWN and key != "e"]
-    if len(set(keys)) < len(keys):
-        raise BadMessage("a key twice")
-    return dict(pairs)
+    return dict(pairs) | ({TWICE: True} if len(set(keys)) < len(keys) else {})
 
 
 def load(raw):
     """The inner message and whether it was wrapped."""
     try:
-        outer = json.loads(raw, object_pairs_hook=no_duplicates)
+        outer = json.loads(raw, object_pairs_hook=mark_duplicates)
     except ValueError as error:
         raise BadMessage("no JSON") from error
     if not isinstance(outer, dict):
@@ -139,6 +140,8 @@ class NaiveFeed:
         kind = kind_of(message, wrapped)
         if kind == "other":
             return kind, None
+        if TWICE in message:
+            raise BadMessage("a key twice")
         known = {key: self.value(key, value) for key, value in message.items() if key in KNOWN}
         found = {key: value for key, value in known.items() if value is not None}
         sent = [value for value in found.values() if isinstance(value, list)]  # a side each, in the order they came

@@ -23,7 +23,6 @@ def lines_of(files):
     for path in files:
         data = Path(path).read_bytes()
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        unit_ns = None
         for line in data.split(b"\n"):
             if not line.strip():
                 continue
@@ -31,8 +30,7 @@ def lines_of(files):
             if not stamp.isdigit():
                 yield last_ns, None
                 continue
-            unit_ns = unit_ns or (1 if int(stamp) > 10**17 else 1000)
-            last_ns = int(stamp) * unit_ns
+            last_ns = int(stamp) * (1 if int(stamp) > 10**17 else 1000)
             yield last_ns, raw
 
 

@@ -103,17 +103,20 @@ def test_quantities_finer_than_a_lot_are_whole_lots_and_said(tmp_path):
 
 def test_bad_lines_are_counted_named_and_skipped(tmp_path):
     lines = [m.line() for m in session(6, SPOT)]
-    lines[10:10] = [
-        b"nonsense\n",
-        lines[10][:40] + b"\n",
-        b"\n",
-        b"1700000000000001 {}\n",
-    ]  # microseconds, in a file of ns
+    lines[20:20] = [b"1700000000000001 {}\n"]  # microseconds, in a file of ns
+    lines[10:10] = [b"nonsense\n", lines[10][:40] + b"\n", b"\n"]
     meta = prepare([write_capture(tmp_path / "a.gz", lines[:12]), write_capture(tmp_path / "b.gz", lines[12:])]).meta
     assert meta.counts["bad"] == 3 and len(meta.warnings) == 3
     assert meta.warnings[0].startswith("a.gz line 11: ") and meta.warnings[1].startswith("a.gz line 12: is no JSON")
-    assert meta.warnings[2].startswith("b.gz line 2: ") and "receive time" in meta.warnings[2]
+    assert meta.warnings[2].startswith("b.gz line 12: ") and "receive time" in meta.warnings[2]
     assert "3 bad lines" in meta.notes[0]
+
+
+def test_a_damaged_first_line_does_not_decide_the_unit(tmp_path):
+    messages = session(6, SPOT)
+    capture = prepare([write_capture(tmp_path / "a", [b"1700000000000001 {\n", *[m.line() for m in messages]])])
+    assert capture.meta.counts["bad"] == 1 and capture.index.recv_ns.tolist()[1:] == [m.recv_ns for m in messages]
+    assert capture.meta.span_s == (messages[-1].recv_ns - messages[0].recv_ns) / 1e9
 
 
 def test_the_list_of_warnings_is_bounded(tmp_path):
