@@ -114,10 +114,10 @@ def _stage_life(segments: Any, role: str, generation: int, log_fd: int) -> None:
     log = writing_end(log_fd)
     stage = Stage[role.upper()]
     try:
-        _place(segments.plan, role)
-        Worker(
-            program(role, segments), segments.control, simulated=segments.plan.simulated, generation=generation
-        ).run()
+        plan = segments.plan
+        _place(plan, role)
+        how = {"simulated": plan.simulated, "generation": generation, "slice_us": plan.slice_us}
+        Worker(program(role, segments), segments.control, **how).run()
     except BaseException:
         log_failure(segments.control, stage, log)
         logging.shutdown()

@@ -134,6 +134,7 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None) -> Pr
         database=str(in_run_folder(config.strategy.persistence.database_path, folder)),
         batch_size=config.strategy.persistence.batch_size,
         warmup_ticks=config.pipeline.warmup_ticks,
+        slice_us=config.pipeline.slice_us,
         waits=waits,
         cores=cores,
         restart_budget=config.pipeline.restart_budget,

@@ -42,7 +42,8 @@ from ringsim.records import ControlCode, Trading
 
 ROLES = ("ingest", "strategy", "execution", "persistence")
 OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
-_POLL_MS = 20
+_POLL_MS = 100  # deaths and commands wake the parent; each look costs the hot stages about half a millisecond of a core
+_BRISK_MS = 2  # while it waits for a stage to come back, or for the last ones to finish
 _STOP_GRACE_S = 5.0  # for draining, after which what is left is killed
 _LAST_WORDS_S = 0.2
 _END_GRACE_S = 2.0  # for a stage to leave once it is told to
@@ -124,9 +125,11 @@ class Supervisor:
 
     # The loop
 
-    def step(self, timeout_ms: int = _POLL_MS) -> None:
+    def step(self) -> None:
         """One turn: whatever came in, then a look at the stages."""
-        for fd, _ in self.poll.poll(timeout_ms):
+        starting = self.lifecycle is Lifecycle.WARMUP and self.children
+        brisk = starting or self._down or self._quiet is not None or self._stop_by is not None or self._queue
+        for fd, _ in self.poll.poll(_BRISK_MS if brisk else _POLL_MS):
             if fd == self.channel.fileno():
                 self._from_launcher()
             elif self.commands and fd == self.commands.socket.fileno():
@@ -451,6 +454,7 @@ class Supervisor:
             return
         self.ending = True
         self.segments.control[c.P_RUN] = c.RunState.STOPPED
+        self.segments.control[c.P_EPOCH] += 1
         deadline = time.monotonic() + _END_GRACE_S
         while self.children and self.launcher_alive and time.monotonic() < deadline:
             for fd, _ in self.poll.poll(_POLL_MS):

@@ -47,7 +47,7 @@ HOPS = (
     "publish",  # ingest: arrival -> in the market ring
     "tick_to_strategy",  # strategy: arrival -> taken
     "decision",  # strategy: taken -> orders published
-    "tick_to_order",  # execution: arrival -> the broker has the order
+    "tick_to_order",  # execution: arrival -> the broker has the order, of orders that a market event caused
     "order_hop",  # execution: order created -> the broker has it
     "exchange",  # execution: the broker has it -> the exchange acted (the latency model)
     "tick_to_fill",  # execution: arrival of the bytes that caused the fill -> its report is published
@@ -73,6 +73,7 @@ class Plan(msgspec.Struct, frozen=True):
     database: str
     batch_size: int
     warmup_ticks: int
+    slice_us: int  # how long a stage works between two returns to Python
     waits: dict[str, str]  # wait strategy of each stage
     cores: dict[str, list[int]]  # cores of each stage; empty: any
     restart_budget: int = RESTART_BUDGET

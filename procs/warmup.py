@@ -134,7 +134,7 @@ def _compile_side_by_side(jobs: list[Job]):
 def _load(stage: type, segments: Segments):
     """A stage whose every kernel has been called: with nothing to do, from its first state, and again from a redo."""
     program = stage(segments)
-    program.slice(_soon(), 1)
+    program.slice(_soon(), 1, 0)
     program.say(c.P_TRADING, 0)
     program.commit()
     return stage(segments)
@@ -148,9 +148,9 @@ def _fold_ticks(segments: Segments, ingest: IngestStage, strategy: StrategyStage
     idle(pause), reset(pause)
     read_cell(segments.control, c.CELL_MARKET, np.zeros(len(c.MARKET_CELL), np.int64))
     while not (ingest.done() and strategy.done() and execution.done()):
-        ingest.slice(_soon() + 1_000_000, 64)
-        strategy.slice(_soon(), 4096)
-        execution.slice(_soon(), 4096)
+        ingest.slice(_soon() + 1_000_000, 64, 0)
+        strategy.slice(_soon(), 4096, 0)
+        execution.slice(_soon(), 4096, 0)
         for reader, buffer in zip(readers, buffers, strict=True):
             release(reader, copy_out(reader, buffer))
 

@@ -11,16 +11,18 @@ import msgspec
 
 from ringsim.limits import HEARTBEAT_STALE_NS, STARVED_NS
 
+_LOOK_NS = HEARTBEAT_STALE_NS // 4  # a silence from which on the processor time that is used counts
+
 
 class Child(msgspec.Struct):
-    """One generation of a stage. beat_ns, used_s: its last heartbeat, and the processor time that it had used then."""
+    """One generation of a stage. beat_ns: its last heartbeat. used_s: the processor time that it had used soon after."""
 
     role: str
     generation: int
     pid: int
     pidfd: int
     beat_ns: int = 0
-    used_s: float = 0.0
+    used_s: float | None = None
     killed: bool = False
 
 
@@ -37,13 +39,14 @@ def stalled(child: Child, beat_ns: int, now_ns: int) -> str | None:
     """Why a stage counts as stalled; None if it does not. beat_ns: its heartbeat word, 0 before the first."""
     if not beat_ns or child.killed:
         return None
-    fresh = beat_ns != child.beat_ns
+    if beat_ns != child.beat_ns:
+        child.beat_ns, child.used_s = beat_ns, None
     silent = now_ns - beat_ns
-    if not fresh and silent < HEARTBEAT_STALE_NS:
+    if silent < _LOOK_NS:  # nearly always: /proc costs more than the rest of the watch
         return None
     stopped, used_s = process_state(child.pid)
-    if fresh:
-        child.beat_ns, child.used_s = beat_ns, used_s
+    if child.used_s is None:
+        child.used_s = used_s
     if silent < HEARTBEAT_STALE_NS:
         return None
     if stopped:

@@ -68,6 +68,24 @@ def _call(builder, name, result, arguments, values):
     return builder.call(function, values)
 
 
+def _prefetch(for_writing):
+    """llvm.prefetch: into all caches; with prefetchw, where there is one, the line comes as one's own."""
+
+    @intrinsic
+    def prefetch(typingctx, words, index):
+        def codegen(context, builder, signature, args):
+            i32 = ir.IntType(32)
+            address = _address(context, builder, signature, args)
+            pointer = builder.bitcast(address, ir.IntType(8).as_pointer())
+            how = [ir.Constant(i32, for_writing), ir.Constant(i32, 3), ir.Constant(i32, 1)]
+            _call(builder, "llvm.prefetch.p0i8", ir.VoidType(), [pointer.type, i32, i32, i32], [pointer, *how])
+            return context.get_dummy_value()
+
+        return types.void(words, index), codegen
+
+    return prefetch
+
+
 @intrinsic
 def _pause(typingctx):
     def codegen(context, builder, signature, args):
@@ -120,6 +138,7 @@ def _sleep(typingctx, duration_ns):
 
 _load_acquire, _load_relaxed = _load("acquire"), _load("monotonic")
 _store_release, _store_relaxed = _store("release"), _store("monotonic")
+_prefetch_read, _prefetch_write = _prefetch(0), _prefetch(1)
 _fence_acquire, _fence_release = _fence("acquire"), _fence("release")
 
 
@@ -149,6 +168,14 @@ def fence_acquire():
 
 def fence_release():
     """No earlier read or write moves after a later store, relaxed ones included."""
+
+
+def prefetch_read(words, index):
+    """Bring the cache line of words[index] near; nothing else happens."""
+
+
+def prefetch_write(words, index):
+    """Bring the cache line of words[index] near, to be written."""
 
 
 def pause():
@@ -198,6 +225,16 @@ def _():
 @overload(fence_release)
 def _():
     return lambda: _fence_release()
+
+
+@overload(prefetch_read)
+def _(words, index):
+    return lambda words, index: _prefetch_read(words, index)
+
+
+@overload(prefetch_write)
+def _(words, index):
+    return lambda words, index: _prefetch_write(words, index)
 
 
 @overload(pause)

@@ -38,7 +38,9 @@ EXECUTION_OUT = (
     256  # reports that one input makes the broker emit: of all open orders a fill or cancel, then the account
 )
 JOURNAL_ENTRIES = 1 << 14
-SLICE_NS = 2_000_000  # a kernel call returns after this long: signals and commands are seen between calls
+SLICE_NS = (
+    50_000_000  # a kernel call returns after this long: SIGTERM is seen between calls, the parent's words within one
+)
 MESSAGE_EVENTS = 1 << 14  # events of one message: a 5,000-level snapshot is 10,002
 MESSAGE_BYTES = 1 << 22  # of one recorded line: a 5,000-level snapshot is 320 KB; a longer line is no message
 CAPTURE_WARNINGS = 100  # bad lines of a capture that are described one by one; the rest is counted

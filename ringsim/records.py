@@ -180,6 +180,7 @@ class Reason(IntEnum):
 class OrderFlag(IntFlag):
     REDUCES = 1  # the order can only bring the position nearer to zero
     CLOSES = 2
+    BY_TICK = 4  # the event that it names caused it; without it a report or a timer did, later
 
 
 class ReportFlag(IntFlag):

@@ -13,6 +13,7 @@ from ringsim.fold import intake as i
 from ringsim.fold.commit import EVERY_NS, commit, resume
 from ringsim.fold.intake import Intake, finished
 from ringsim.fold.journal import HEAD
+from ringsim.fold.near import state_words
 from ringsim.fold.outbox import Outbox
 from ringsim.records import Trading
 from ringsim.ring.layout import C_RELEASED
@@ -30,8 +31,11 @@ class StageProgram(Protocol):
     stage: Stage
     name: str
 
-    def slice(self, until_ns: int, inputs: int) -> int:
-        """Work until CLOCK_MONOTONIC until_ns, or `inputs` inputs are done; returns how many were."""
+    def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
+        """Work until CLOCK_MONOTONIC until_ns, or `inputs` inputs are done, or the parent's epoch is another.
+
+        Returns how many inputs were done. The slice beats by itself.
+        """
 
     def say(self, code: int, value: int) -> bool:
         """Hand the fold a control event (realtime clock). False: no room now, try again."""
@@ -72,6 +76,7 @@ def intake_setup(
     setup[i.I_WORST] = worst
     setup[i.I_LOSSY] = lossy
     setup[i.I_TRIGGERS] = triggers
+    setup[i.I_BLOCK] = block(stage)
     setup[i.I_WORDS] = block(stage) + S_NEXT_NS
     setup[i.I_PEER_WORDS] = block(peer) + S_NEXT_NS
     return setup
@@ -109,6 +114,7 @@ class FoldStage:
     def _work_in(self, copy: int) -> None:
         self.copy = copy
         self.state = self.copies.states[copy : copy + 1]
+        self.memory = state_words(self.state)
         self._committed_ns = time.monotonic_ns()
 
     def _recover(self) -> None:
@@ -131,7 +137,8 @@ class FoldStage:
         """The stage's compiled slice."""
         raise NotImplementedError
 
-    def slice(self, until_ns: int, inputs: int) -> int:
+    def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
+        self.intake.at[i.A_EPOCH] = epoch
         done = self.work(until_ns, inputs)
         used = int(self.state[0].pos.journal) - int(self.intake.at[i.A_COMMITTED])
         if used >= self._commit_at or (used and time.monotonic_ns() - self._committed_ns > EVERY_NS):

@@ -17,7 +17,9 @@ from ringsim.fold.intake import (
     NO_INPUT,
     emit,
     emit_again,
+    over,
     settle,
+    stay_near,
     step_over,
     take_control,
     take_input,
@@ -28,7 +30,7 @@ from ringsim.fold.positions import CONTROL, NOTHING, PEER, TIMER
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
 from ringsim.limits import EXECUTION_OUT
-from ringsim.records import ACCOUNT, REPORT, OrderKind, ReportKind
+from ringsim.records import ACCOUNT, REPORT, OrderFlag, OrderKind, ReportKind
 from ringsim.ring.wait import idle, reset
 from ringsim.telemetry.cell import write_cell
 from ringsim.telemetry.histogram import observe
@@ -38,6 +40,7 @@ _TICK, _HOP, _EXCHANGE, _FILL, _END = (
 )
 _LAST_ACTED = int(OrderKind.REPLACE)  # NEW, CANCEL, CANCEL_ALL, REPLACE: what the exchange acts on
 _FILLED, _ACCEPTED = int(ReportKind.FILL), int(ReportKind.ACCEPTED)
+_BY_TICK = np.int64(OrderFlag.BY_TICK)
 _SETTLE = 32
 
 
@@ -81,7 +84,7 @@ def _fold(b, journal, stream, out):
 
 
 @kernel
-def execution_slice(states, intake, out, hops, cell, waiter, until_ns, inputs):
+def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     b, journal = states[0], intake.journal
     simulated = intake.setup[I_SIMULATED] == 1
@@ -90,15 +93,19 @@ def execution_slice(states, intake, out, hops, cell, waiter, until_ns, inputs):
         stream = take_input(intake, b.pos, b.timer_ns)
         if stream == NOTHING:
             settle(intake, b.pos, b.timer_ns)
-            if now_ns() >= until_ns or intake.at[A_REASON] != NO_INPUT:
+            if over(intake, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 break
+            stay_near(intake, b.pos, memory)
             idle(waiter)
+            if b.pos.ended != 0:
+                break  # perhaps for good: only the worker can say so
             continue
         reset(waiter)
         if stream == PEER:
             order = journal.peer[(b.pos.journal - 1) & journal.mask]
             if order.kind <= _LAST_ACTED:
-                observe(hops[_TICK], b.pos.now_ns - order.trigger_ns)
+                if (order.flag_bits & _BY_TICK) != 0:
+                    observe(hops[_TICK], b.pos.now_ns - order.trigger_ns)
                 observe(hops[_HOP], b.pos.now_ns - order.created_ns)
         _fold(b, journal, stream, out)
         if out.count[0] > 0:
@@ -107,7 +114,7 @@ def execution_slice(states, intake, out, hops, cell, waiter, until_ns, inputs):
         done += 1
         if done % _SETTLE == 0:
             settle(intake, b.pos, b.timer_ns)
-            if now_ns() >= until_ns:
+            if over(intake, until_ns):
                 break
     settle(intake, b.pos, b.timer_ns)
     show_account(b, intake.control, cell)
@@ -162,7 +169,17 @@ class ExecutionStage(FoldStage):
         super().__init__(segments, setup, peer="orders", output="reports", out=out)
 
     def work(self, until_ns: int, inputs: int) -> int:
-        arguments = (self.state, self.intake, self.out, self.hops, self.cell, self.waiter, until_ns, inputs)
+        arguments = (
+            self.state,
+            self.memory,
+            self.intake,
+            self.out,
+            self.hops,
+            self.cell,
+            self.waiter,
+            until_ns,
+            inputs,
+        )
         return int(execution_slice(*arguments))
 
     def redo(self, head: int) -> bool:

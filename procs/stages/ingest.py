@@ -18,12 +18,13 @@ import numpy as np
 from procs.stages.base import RedoMismatch
 from procs.topology import HOPS, Segments
 from ringsim import control as c
-from ringsim.atomics import load_acquire, now_ns, store_release
+from ringsim.atomics import load_acquire, now_ns, prefetch_read, store_release
 from ringsim.book import LOADING, VALID, book_best, book_next, book_qty
 from ringsim.control import CELL_FEED, CELL_MARKET, FEED_CELL, MARKET_CELL, Stage, block
 from ringsim.fold.commit import EVERY_NS, commit, resume
 from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
+from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state, state_words
 from ringsim.kernel import kernel
 from ringsim.market.binance import make_scratch
 from ringsim.market.capture import open_capture
@@ -49,8 +50,9 @@ G_WORDS = 8
 class Ingest(NamedTuple):
     """What the kernels need beside the state.
 
-    text, index: the messages of the run. sent: int64[4], private: events of the message sent so far, why there is nothing
-    to do, journal position up to which entries may be overwritten.
+    text, index: the messages of the run. sent: int64[8], private: events of the message sent so far, why there is nothing
+    to do, journal position up to which entries may be overwritten, the parent's epoch that the slice goes by,
+    rounds without an input.
     """
 
     text: np.ndarray
@@ -64,7 +66,7 @@ class Ingest(NamedTuple):
     sent: np.ndarray
 
 
-_SENT, _REASON, _COMMITTED = 0, 1, 2
+_SENT, _REASON, _COMMITTED, _EPOCH, _TURN = range(5)
 _PUBLISH, _LATE = HOPS.index("publish"), HOPS.index("late")
 _MY_BLOCK = block(Stage.INGEST)
 _WANTED = block(Stage.STRATEGY) + c.S_SNAPSHOT_WANTED
@@ -172,6 +174,19 @@ def _send(s, g):
 
 
 @kernel
+def _stay_near(s, g, memory):
+    """One round without an input: keep near what the next message needs, its text first of all."""
+    turn = g.sent[_TURN]
+    g.sent[_TURN] = turn + 1
+    near_journal(g.journal, s.journal, turn & 3)
+    near_ring(g.market.ring, s.out, turn, np.int64(AHEAD))
+    near_state(memory, turn)
+    if s.feed.next < g.index.size:
+        message = g.index[s.feed.next]
+        prefetch_read(g.text, message.offset + (64 * turn) % message.length)
+
+
+@kernel
 def _show_market(s, g, cell):
     """The top of the book for screens."""
     b = s.feed.book
@@ -203,7 +218,7 @@ def _show_feed(s, g, cell):
 
 
 @kernel
-def ingest_slice(states, g, hops, cell, feed_cell, waiter, until_ns, inputs):
+def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inputs):
     """Take, fold and publish inputs until `inputs` are done, the time is over, or the ring is full. Returns how many."""
     s = states[0]
     done = 0
@@ -211,7 +226,8 @@ def ingest_slice(states, g, hops, cell, feed_cell, waiter, until_ns, inputs):
     while done < inputs:
         if g.events.count[0] > 0:
             if not _send(s, g):
-                if now_ns() >= until_ns:
+                now = now_ns()
+                if c.called(g.control, _MY_BLOCK, g.sent[_EPOCH], now) or now >= until_ns:
                     break
                 idle(waiter)
                 continue
@@ -219,12 +235,14 @@ def ingest_slice(states, g, hops, cell, feed_cell, waiter, until_ns, inputs):
                 observe(hops[_PUBLISH], now_ns() - s.recv_ns)
             done += 1
         now = now_ns()
-        if now >= until_ns and done > 0:
+        over = c.called(g.control, _MY_BLOCK, g.sent[_EPOCH], now) or now >= until_ns
+        if over and done > 0:
             break
         kind = _choose(s, g, now)
         if kind < 0:
-            if now >= until_ns or g.sent[_REASON] == NO_JOURNAL or s.ended == 1:
+            if over or g.sent[_REASON] == NO_JOURNAL or s.ended == 1:
                 break
+            _stay_near(s, g, memory)
             idle(waiter)
             continue
         reset(waiter)
@@ -291,7 +309,7 @@ class IngestStage:
             segments.journals[self.name],
             setup,
             segments.control,
-            np.zeros(4, np.int64),
+            np.zeros(8, np.int64),
         )
         self.cell, self.feed_cell = np.zeros(len(MARKET_CELL), np.int64), np.zeros(len(FEED_CELL), np.int64)
         self._work_in(int(resume(self.copies)))
@@ -302,11 +320,15 @@ class IngestStage:
     def _work_in(self, copy: int) -> None:
         self.copy = copy
         self.state = self.copies.states[copy : copy + 1]
+        self.memory = state_words(self.state)
         self._committed_ns = int(now_ns())
 
-    def slice(self, until_ns: int, inputs: int) -> int:
+    def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
+        self.g.sent[_EPOCH] = epoch
         done = int(
-            ingest_slice(self.state, self.g, self.hops, self.cell, self.feed_cell, self.waiter, until_ns, inputs)
+            ingest_slice(
+                self.state, self.memory, self.g, self.hops, self.cell, self.feed_cell, self.waiter, until_ns, inputs
+            )
         )
         used = int(self.state[0].journal) - int(self.g.sent[_COMMITTED])
         whole = int(self.g.events.count[0]) == 0  # a message half sent belongs to neither state

@@ -26,7 +26,7 @@ from ringsim.store.runlog import RunLog
 from ringsim.store.sqlite import Store
 
 _MOST = 4096  # records of one transaction and ring
-_NAP_S = 0.005  # with nothing to write: each look costs the hot stages that share its core a few tens of us
+_NAP_MIN_S, _NAP_MAX_S = 0.001, 0.04  # with nothing to write; each look costs a stage on the same core about 0.1 ms
 
 
 @kernel
@@ -83,16 +83,22 @@ class PersistenceStage:
         self.log_failed = False
         self.last_batch_ns = time.monotonic_ns()
         self.reason = NO_INPUT
+        self.nap_s = _NAP_MIN_S
 
-    def slice(self, until_ns: int, inputs: int) -> int:
+    def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
         """One transaction when a batch is together or the last one is 50 ms old; else a wait."""
         waiting = [int(c.ring.header[W_PUBLISHED]) - int(c.at[R_NEXT]) for c in (self.orders, self.reports)]
         now = time.monotonic_ns()
         if sum(waiting) == 0 or (sum(waiting) < self.plan.batch_size and now - self.last_batch_ns < 50_000_000):
             self.reason = NO_INPUT
-            if self._watch_market() == 0:
-                time.sleep(_NAP_S)
+            if self._watch_market() == _MOST:
+                self.nap_s = _NAP_MIN_S
+            else:
+                time.sleep(self.nap_s)
+                self.nap_s = min(2 * self.nap_s, _NAP_MAX_S)
             return 0
+        if sum(waiting) >= self.plan.batch_size:  # there is much: what waits the next time, waits shortly
+            self.nap_s = _NAP_MIN_S
         self.reason = WORKING
         counts = {}
         # Reports first: whatever they answer was published before them, so the batch has their orders, too.

@@ -14,7 +14,9 @@ from ringsim.fold.intake import (
     NO_INPUT,
     emit,
     emit_again,
+    over,
     settle,
+    stay_near,
     step_over,
     take_control,
     take_input,
@@ -48,7 +50,7 @@ def _fold(s, journal, stream, out):
 
 
 @kernel
-def strategy_slice(states, intake, out, hops, waiter, until_ns, inputs):
+def strategy_slice(states, memory, intake, out, hops, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     s, journal = states[0], intake.journal
     realtime = intake.setup[I_SIMULATED] == 0
@@ -57,9 +59,12 @@ def strategy_slice(states, intake, out, hops, waiter, until_ns, inputs):
         stream = take_input(intake, s.pos, s.timer_ns)
         if stream == NOTHING:
             settle(intake, s.pos, s.timer_ns)
-            if now_ns() >= until_ns or intake.at[A_REASON] != NO_INPUT:
+            if over(intake, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 return done
+            stay_near(intake, s.pos, memory)
             idle(waiter)
+            if s.pos.ended != 0:
+                return done  # perhaps for good: only the worker can say so
             continue
         reset(waiter)
         now = s.pos.now_ns
@@ -75,7 +80,7 @@ def strategy_slice(states, intake, out, hops, waiter, until_ns, inputs):
         done += 1
         if done % _SETTLE == 0:
             settle(intake, s.pos, s.timer_ns)
-            if now_ns() >= until_ns:
+            if over(intake, until_ns):
                 break
     settle(intake, s.pos, s.timer_ns)
     return done
@@ -128,7 +133,9 @@ class StrategyStage(FoldStage):
         super().__init__(segments, setup, peer="reports", output="orders", out=out)
 
     def work(self, until_ns: int, inputs: int) -> int:
-        return int(strategy_slice(self.state, self.intake, self.out, self.hops, self.waiter, until_ns, inputs))
+        return int(
+            strategy_slice(self.state, self.memory, self.intake, self.out, self.hops, self.waiter, until_ns, inputs)
+        )
 
     def redo(self, head: int) -> bool:
         return bool(strategy_redo(self.state, self.intake, self.out, head))

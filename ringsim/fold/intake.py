@@ -21,7 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ringsim.atomics import load_acquire, now_ns, store_release
+from ringsim.control import called
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, RECORD, Journal, journal_commit, journal_slot
+from ringsim.fold.near import near_journal, near_ring, near_state
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, NEVER_NS, ORDER, REPORT, ControlCode, EventKind, GapCode
@@ -42,6 +44,7 @@ I_LOSSY = 8  # the market is read as a free reader
 I_TRIGGERS = 9  # 1: peer records wait for the market up to their trigger
 I_WORDS = 10  # first of the own watermark words: next, folded
 I_PEER_WORDS = 11
+I_BLOCK = 12  # the stage's block of the control page
 I_SETUP = 16
 
 # Why a stage has nothing to do (shown to the watchdog and the live view).
@@ -50,6 +53,8 @@ WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL = range(4)
 # Private words of an intake.
 A_REASON = 0
 A_COMMITTED = 1  # journal position up to which entries may be overwritten
+A_EPOCH = 2  # the parent's epoch that this slice goes by
+A_TURN = 3  # rounds without an input, for `stay_near`
 A_WORDS = 8
 
 _EVENT_KIND = MARKET_EVENT.fields["kind"][1] // 8  # type: ignore[index]
@@ -358,6 +363,23 @@ def settle(intake, pos, timer_ns):
             market_key = _NEVER
         store_release(intake.control, intake.setup[I_WORDS], min(market_key, timer_ns))
         store_release(intake.control, intake.setup[I_WORDS] + 1, pos.peer)
+
+
+@kernel
+def over(intake, until_ns):
+    """Whether a slice ends now: its time is over, or the parent has something to say. Beats. Ask it between two inputs."""
+    now = now_ns()
+    return called(intake.control, intake.setup[I_BLOCK], intake.at[A_EPOCH], now) or now >= until_ns
+
+
+@kernel
+def stay_near(intake, pos, state_words):
+    """One round without an input: keep near what the next one needs. state_words: the working copy, int64[:]."""
+    turn = intake.at[A_TURN]
+    intake.at[A_TURN] = turn + 1
+    near_journal(intake.journal, pos.journal, turn)
+    near_ring(intake.out.ring, pos.out, turn, intake.setup[I_WORST])
+    near_state(state_words, turn)
 
 
 @kernel

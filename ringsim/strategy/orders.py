@@ -16,7 +16,7 @@ from ringsim.kernel import kernel
 from ringsim.limits import OWN_ORDERS
 from ringsim.records import NEVER_NS, OrderFlag, OrderKind, Reason, Side, Trading, Verdict
 from ringsim.risk.gate import risk_headroom, risk_judge, risk_reducible, risk_token_ns
-from ringsim.strategy.protocol import SIZED_BY_STAGE, TAGS
+from ringsim.strategy.protocol import SIZED_BY_STAGE, TAGS, Cause
 from ringsim.strategy.sizing import entry_lots
 
 RETRY_NS = 1_000_000_000  # a refused order may be tried again after this long, whatever else did not happen
@@ -27,6 +27,8 @@ _NEW, _CANCEL, _CANCEL_ALL = np.int64(OrderKind.NEW), np.int64(OrderKind.CANCEL)
 _REFUSED, _SIGNAL, _SIGNAL_END = np.int64(OrderKind.REFUSED), np.int64(OrderKind.SIGNAL), np.int64(OrderKind.SIGNAL_END)
 _SNAPSHOT = np.int64(OrderKind.SNAPSHOT)
 _REDUCES, _CLOSES = np.int64(OrderFlag.REDUCES), np.int64(OrderFlag.CLOSES)
+_BY_TICK, _NO_FLAGS = np.int64(OrderFlag.BY_TICK), np.int64(0)
+_BOOK = np.int64(Cause.BOOK)
 _ADJUSTED, _REJECTED = np.int64(Verdict.ADJUSTED), np.int64(Verdict.REJECTED)
 _ACTIVE, _REDUCING, _HALTED = np.int64(Trading.ACTIVE), np.int64(Trading.REDUCING), np.int64(Trading.HALTED)
 _OPEN_ORDERS, _ORDER_RATE = np.int64(Reason.OPEN_ORDERS), np.int64(Reason.ORDER_RATE)
@@ -48,6 +50,7 @@ def _emit(s, kind, now, out):
     o = out.records[i]
     o.kind, o.strategy, o.symbol = kind, s.p.strategy, s.p.symbol
     o.trigger_seq, o.trigger_ns, o.created_ns = s.trigger_seq, s.trigger_ns, now
+    o.flag_bits = _BY_TICK if s.v.cause == _BOOK else _NO_FLAGS
     s.credits -= 1
     return i
 
@@ -149,7 +152,7 @@ def emit_order(s, intent, now, out):
         s.adjusted += 1
     s.last_order_id += 1
     o.order_id = s.last_order_id
-    o.flag_bits = (intent.flag_bits & _CLOSES) | (_REDUCES if lots <= reducible else 0)
+    o.flag_bits |= (intent.flag_bits & _CLOSES) | (_REDUCES if lots <= reducible else 0)
     if not closes:
         s.entry_signal_id = s.signal_id
         if s.first_entry_ns == 0:
