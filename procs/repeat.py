@@ -68,8 +68,6 @@ def _finished(manifest: Manifest) -> dict[str, Any]:
         )
     if "digest" not in manifest.result:
         raise BadInput(f"run {manifest.run_id} has no result ({manifest.exit_state})")
-    if manifest.result.get("stopped"):
-        raise BadInput(f"run {manifest.run_id} was stopped before its feed ended: such a run cannot be repeated yet")
     return manifest.result
 
 

@@ -15,8 +15,8 @@ from procs.logs import LogFile
 from procs.prepare import Prepared
 from procs.readmodel import ReadModel, View
 from procs.screens import Screen
-from procs.states import INGEST_STATE
-from procs.supervisor import Supervisor
+from procs.states import ENDED_STOPPED, INGEST_STATE
+from procs.supervisor import POLL_MS, Supervisor
 from procs.topology import HOPS
 from ringsim import __version__, summary
 from ringsim.broker.exchange import broker_init
@@ -192,11 +192,15 @@ class Signals:
 
 
 def run_pipeline(
-    prepared: Prepared, screen: Screen, each_turn: Callable[[Supervisor], None] = lambda parent: None
+    prepared: Prepared,
+    screen: Screen,
+    each_turn: Callable[[Supervisor], None] = lambda parent: None,
+    *,
+    poll_ms: int = POLL_MS,
 ) -> dict[str, Any]:
     """The processes. Returns the summary; a failed run has one, too, with its reason.
 
-    each_turn: called in every turn of the parent's loop; what tests and chaos act from.
+    each_turn: called in every turn of the parent's loop; what tests and chaos act from. poll_ms: a turn takes no longer.
     """
     started, folder = time.monotonic(), prepared.folder
     create_database(prepared)
@@ -214,7 +218,7 @@ def run_pipeline(
                     if parent.lifecycle is Lifecycle.READY and not opened:
                         opened = True
                         screen.open(model.look)
-                    parent.step()
+                    parent.step(poll_ms)
                     each_turn(parent)
                     screen.update()
                 parent.halt()
@@ -235,7 +239,7 @@ def run_pipeline(
             restarts=parent.restarts,
             recovery_ms=[round(ns / 1e6, 3) for ns in parent.recoveries_ns],
             commands=parent.commands_said,
-            stopped=parent.stop_reason is not None,
+            stopped=int(states["ingest"].ended) == ENDED_STOPPED,
             failure=parent.failure,
             exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),
         )

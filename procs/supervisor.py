@@ -42,7 +42,7 @@ from ringsim.records import ControlCode, Trading
 
 ROLES = ("ingest", "strategy", "execution", "persistence")
 OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
-_POLL_MS = 100  # deaths and commands wake the parent; each look costs the hot stages about half a millisecond of a core
+POLL_MS = 100  # deaths and commands wake the parent; each look costs the hot stages about half a millisecond of a core
 _BRISK_MS = 2  # while it waits for a stage to come back, or for the last ones to finish
 _STOP_GRACE_S = 5.0  # for draining, after which what is left is killed
 _LAST_WORDS_S = 0.2
@@ -125,11 +125,11 @@ class Supervisor:
 
     # The loop
 
-    def step(self) -> None:
-        """One turn: whatever came in, then a look at the stages."""
+    def step(self, poll_ms: int = POLL_MS) -> None:
+        """One turn: whatever came in, at most poll_ms later, then a look at the stages."""
         starting = self.lifecycle is Lifecycle.WARMUP and self.children
         brisk = starting or self._down or self._quiet is not None or self._stop_by is not None or self._queue
-        for fd, _ in self.poll.poll(_BRISK_MS if brisk else _POLL_MS):
+        for fd, _ in self.poll.poll(min(poll_ms, _BRISK_MS) if brisk else poll_ms):
             if fd == self.channel.fileno():
                 self._from_launcher()
             elif self.commands and fd == self.commands.socket.fileno():
@@ -457,7 +457,7 @@ class Supervisor:
         self.segments.control[c.P_EPOCH] += 1
         deadline = time.monotonic() + _END_GRACE_S
         while self.children and self.launcher_alive and time.monotonic() < deadline:
-            for fd, _ in self.poll.poll(_POLL_MS):
+            for fd, _ in self.poll.poll(POLL_MS):
                 if fd in self.children:
                     self._died(fd)
                 elif fd == self.channel.fileno():

@@ -118,12 +118,14 @@ def block(stage: int) -> int:
 
 
 @kernel(inline=True)
-def called(control, at, epoch, now):
+def called(control, at, epoch, now, inputs):
     """Between two inputs of a compiled slice: beat, and hear whether the parent has said something since `epoch`.
 
     at: the stage's block. epoch: P_EPOCH as the caller read it before the words that it acts on. now: CLOCK_MONOTONIC ns.
+    inputs: how many the stage has taken so far.
     """
     store_relaxed(control, at + S_HEARTBEAT_NS, now)
+    store_relaxed(control, at + S_INPUTS, inputs)
     return load_relaxed(control, P_EPOCH) != epoch
 
 

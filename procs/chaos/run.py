@@ -31,6 +31,9 @@ def chosen(name: str, stage: str | None) -> list[Scenario]:
     return [SCENARIOS[name]]
 
 
+_POLL_MS = 1  # an injector strikes between two turns: the shorter they are, the more places it hits
+
+
 def _prepared(effective: Effective, folder: Path) -> Prepared:
     config = effective.config
     run_id = new_run_id(datetime.now(UTC))
@@ -43,9 +46,8 @@ def run_scenario(scenario: Scenario, options: Options, effective: Effective) -> 
         twin = run_backtest(_prepared(effective, Path(folder)))
         prepared = _prepared(effective, Path(folder))
         injector = scenario.make(options)
-        run = run_pipeline(
-            prepared, choose_screen(prepared.instrument, f"chaos {scenario.name}", live=False), injector.each_turn
-        )
+        screen = choose_screen(prepared.instrument, f"chaos {scenario.name}", live=False)
+        run = run_pipeline(prepared, screen, injector.each_turn, poll_ms=_POLL_MS)
         orphans = [child.pid for child in psutil.Process().children(recursive=True)]
         leaked = sorted(path.name for path in FOLDER.glob(f"{PREFIX}{prepared.run_id}*"))
     stage = f" --stage {options.stage}" if options.stage else ""

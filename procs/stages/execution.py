@@ -93,7 +93,7 @@ def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, i
         stream = take_input(intake, b.pos, b.timer_ns)
         if stream == NOTHING:
             settle(intake, b.pos, b.timer_ns)
-            if over(intake, until_ns) or intake.at[A_REASON] != NO_INPUT:
+            if over(intake, b.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 break
             stay_near(intake, b.pos, memory)
             idle(waiter)
@@ -114,7 +114,7 @@ def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, i
         done += 1
         if done % _SETTLE == 0:
             settle(intake, b.pos, b.timer_ns)
-            if over(intake, until_ns):
+            if over(intake, b.pos, until_ns):
                 break
     settle(intake, b.pos, b.timer_ns)
     show_account(b, intake.control, cell)

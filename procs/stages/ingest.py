@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from procs.stages.base import RedoMismatch
+from procs.states import ENDED, ENDED_STOPPED, ENDS_NOT
 from procs.topology import HOPS, Segments
 from ringsim import control as c
 from ringsim.atomics import load_acquire, now_ns, prefetch_read, store_release
@@ -92,7 +93,7 @@ def _choose(s, g, now):
         return -1
     start = journal_slot(g.journal, position) + RECORD
     kind, seq, time = -1, 0, now
-    if s.ended == 1:
+    if s.ended != ENDS_NOT:
         kind = -1
     elif s.feed.book.valid == LOADING:
         kind, seq, time = MESSAGE, s.feed.next, s.recv_ns  # a snapshot and the diffs that waited for it are one message
@@ -139,8 +140,9 @@ def _fold(s, g):
             s.snapshots = s.answering
     else:
         # Asked to stop, open orders need not live on: the value says "expire at once".
-        feed_control(s.feed, g.events, _END_OF_FEED, g.journal.words[base + RECORD])
-        s.ended = 1
+        stopped = g.journal.words[base + RECORD]
+        feed_control(s.feed, g.events, _END_OF_FEED, stopped)
+        s.ended = ENDED_STOPPED if stopped != 0 else ENDED
     if g.setup[G_SIMULATED] == 0:
         for i in range(g.events.count[0]):
             event = g.events.records[i]
@@ -227,7 +229,7 @@ def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inp
         if g.events.count[0] > 0:
             if not _send(s, g):
                 now = now_ns()
-                if c.called(g.control, _MY_BLOCK, g.sent[_EPOCH], now) or now >= until_ns:
+                if c.called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns:
                     break
                 idle(waiter)
                 continue
@@ -235,12 +237,12 @@ def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inp
                 observe(hops[_PUBLISH], now_ns() - s.recv_ns)
             done += 1
         now = now_ns()
-        over = c.called(g.control, _MY_BLOCK, g.sent[_EPOCH], now) or now >= until_ns
+        over = c.called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns
         if over and done > 0:
             break
         kind = _choose(s, g, now)
         if kind < 0:
-            if over or g.sent[_REASON] == NO_JOURNAL or s.ended == 1:
+            if over or g.sent[_REASON] == NO_JOURNAL or s.ended != ENDS_NOT:
                 break
             _stay_near(s, g, memory)
             idle(waiter)

@@ -59,7 +59,7 @@ def strategy_slice(states, memory, intake, out, hops, waiter, until_ns, inputs):
         stream = take_input(intake, s.pos, s.timer_ns)
         if stream == NOTHING:
             settle(intake, s.pos, s.timer_ns)
-            if over(intake, until_ns) or intake.at[A_REASON] != NO_INPUT:
+            if over(intake, s.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 return done
             stay_near(intake, s.pos, memory)
             idle(waiter)
@@ -80,7 +80,7 @@ def strategy_slice(states, memory, intake, out, hops, waiter, until_ns, inputs):
         done += 1
         if done % _SETTLE == 0:
             settle(intake, s.pos, s.timer_ns)
-            if over(intake, until_ns):
+            if over(intake, s.pos, until_ns):
                 break
     settle(intake, s.pos, s.timer_ns)
     return done

@@ -366,10 +366,10 @@ def settle(intake, pos, timer_ns):
 
 
 @kernel
-def over(intake, until_ns):
+def over(intake, pos, until_ns):
     """Whether a slice ends now: its time is over, or the parent has something to say. Beats. Ask it between two inputs."""
     now = now_ns()
-    return called(intake.control, intake.setup[I_BLOCK], intake.at[A_EPOCH], now) or now >= until_ns
+    return called(intake.control, intake.setup[I_BLOCK], intake.at[A_EPOCH], now, pos.journal) or now >= until_ns
 
 
 @kernel

@@ -50,7 +50,7 @@ def _emit(s, kind, now, out):
     o = out.records[i]
     o.kind, o.strategy, o.symbol = kind, s.p.strategy, s.p.symbol
     o.trigger_seq, o.trigger_ns, o.created_ns = s.trigger_seq, s.trigger_ns, now
-    o.flag_bits = _BY_TICK if s.v.cause == _BOOK else _NO_FLAGS
+    o.flag_bits = _BY_TICK if s.v.cause == _BOOK and kind != _SNAPSHOT else _NO_FLAGS
     s.credits -= 1
     return i
 

@@ -90,6 +90,7 @@ class NaiveStrategy:
         self.starved = False
         self.wake_ns = NEVER_NS
         self.ended = False
+        self.cause = None  # why it was asked last
         self.timer_ns = NEVER_NS
         self.out = []
 
@@ -119,6 +120,8 @@ class NaiveStrategy:
             "trigger_ns": self.trigger[1],
             "created_ns": now,
         }
+        if self.cause == "book" and kind != OrderKind.SNAPSHOT:
+            record["flag_bits"] = OrderFlag.BY_TICK
         self.out.append(record | fields)
         if kind != OrderKind.CANCEL_ALL:
             self.unanswered += 1
@@ -174,7 +177,8 @@ class NaiveStrategy:
             return
         self.sent += 1
         flags = (OrderFlag.CLOSES if closes else 0) | (OrderFlag.REDUCES if lots <= reducible else 0)
-        self.emit(OrderKind.NEW, now, order_id=self.sent, flag_bits=flags, **fields)
+        self.emit(OrderKind.NEW, now, order_id=self.sent, **fields)
+        self.out[-1]["flag_bits"] = self.out[-1].get("flag_bits", 0) | flags
         if not closes:
             self.entry_signal = self.signals
             self.signal["first_entry"] = self.signal["first_entry"] or now
@@ -198,6 +202,7 @@ class NaiveStrategy:
     # What it decides
 
     def ask(self, cause, now):
+        self.cause = cause
         self.retry_ns = NEVER_NS
         may_act = self.credits > (MAX_INTENTS if cause != "end" else 1)
         self.starved = not may_act

@@ -42,4 +42,4 @@ def backtest(
 
 
 def processes(folder: Path, name: str = "processes", each_turn=lambda parent: None, **settings: object) -> dict:
-    return run_pipeline(prepared(folder, name, **settings), NoScreen(), each_turn)
+    return run_pipeline(prepared(folder, name, **settings), NoScreen(), each_turn, poll_ms=1)

@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from procs.supervisor import ROLES
-from ringsim.control import S_INPUTS, Stage, block
+from ringsim.control import S_INPUTS, S_STATE, Stage, StageState, block
 from ringsim.lifecycle import Lifecycle
 from tests.process.pipeline import backtest, processes
 
@@ -120,3 +120,28 @@ def test_a_kill_switch_under_the_simulated_clock_is_an_input_like_any_other(tmp_
     assert run["exit_state"] == "HALTED" and len(run["commands"]) == 1
     again = backtest(tmp_path, commands=run["commands"])
     assert again["digest"] == run["digest"]
+
+
+@pytest.mark.parametrize("messages", [1, 1500, 6000])
+def test_a_stopped_simulated_run_can_be_repeated(tmp_path, messages):
+    """Where the feed ended, and that it was told to, is part of the result: the backtest of a stopped run has its digest."""
+
+    def each_turn(parent):
+        taken = int(parent.segments.control[block(Stage.INGEST) + S_INPUTS])
+        if parent.lifecycle is Lifecycle.READY and taken > messages:
+            parent.stop("the test says so")
+
+    run = processes(tmp_path, each_turn=each_turn, pipeline__slice_us=100)
+    assert run["stopped"] and messages < run["messages_taken"] < 7342
+    again = backtest(tmp_path, messages=run["messages_taken"], stopped=True)
+    assert again["digest"] == run["digest"]
+
+
+def test_a_stop_that_comes_after_the_feed_has_ended_changes_nothing(twin, tmp_path):
+    run = processes(tmp_path, each_turn=lambda parent: parent.stop("too late") if _fed(parent) else None)
+    assert run["digest"] == twin["digest"] and not run["stopped"]
+
+
+def _fed(parent):
+    """Whether ingest has nothing more to do."""
+    return int(parent.segments.control[block(Stage.INGEST) + S_STATE]) == StageState.DONE

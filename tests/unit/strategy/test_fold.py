@@ -81,7 +81,7 @@ def test_an_entry_is_post_only_at_the_own_best_for_a_share_of_what_the_limits_al
         assert (order["side"], order["px_ticks"], order["tif"]) == (side, px, Tif.POST_ONLY)
         assert order["qty_lots"] == order["asked_lots"] == 7, "half of 15: the order size is the smallest limit"
         assert (order["verdict"], order["reason"], order["order_id"]) == (Verdict.APPROVED, Reason.NONE, 1)
-        assert order["flag_bits"] == 0
+        assert order["flag_bits"] == OrderFlag.BY_TICK, "a book message caused it"
 
 
 def test_no_signal_where_the_spread_is_too_wide():

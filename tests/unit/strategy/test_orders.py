@@ -5,7 +5,7 @@ import pytest
 from ringsim.limits import CREDITS, OWN_ORDERS
 from ringsim.records import OrderFlag, OrderKind, OrderType, Reason, Side, Tif, Trading, Verdict
 from ringsim.strategy.orders import emit_cancel, emit_cancel_all, emit_order, emit_snapshot, find_order, order_left
-from ringsim.strategy.protocol import OWN_ORDER, SIZED_BY_STAGE, TAGS
+from ringsim.strategy.protocol import OWN_ORDER, SIZED_BY_STAGE, TAGS, Cause
 from tests.unit.strategy.stage import Stage
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -78,6 +78,7 @@ def test_a_market_order_is_sized_at_the_mark(stage):
 
 def test_an_order_up_to_the_position_reduces_and_one_beyond_does_not(stage):
     stage.s.ledger.position_lots = 8
+    stage.s.v.cause = Cause.TIMER
     assert want(stage, SELL, qty=9).flag_bits == 0
     stage.s.v.own_orders, stage.s.working_sell_lots = 0, 0
     assert want(stage, SELL, qty=8, flags=OrderFlag.CLOSES).flag_bits == OrderFlag.REDUCES | OrderFlag.CLOSES
