@@ -11,8 +11,6 @@ from enum import IntEnum
 
 import numpy as np
 
-from ringsim.atomics import load_relaxed, store_relaxed
-from ringsim.kernel import kernel
 from ringsim.limits import MAX_STRATEGIES
 
 LINE = 16
@@ -115,18 +113,6 @@ FEED_CELL = ("message", "messages", "gaps", "stale", "resyncs")
 def block(stage: int) -> int:
     """First word of a stage's block."""
     return _PARENT_WORDS + stage * BLOCK_WORDS
-
-
-@kernel(inline=True)
-def called(control, at, epoch, now, inputs):
-    """Between two inputs of a compiled slice: beat, and hear whether the parent has said something since `epoch`.
-
-    at: the stage's block. epoch: P_EPOCH as the caller read it before the words that it acts on. now: CLOCK_MONOTONIC ns.
-    inputs: how many the stage has taken so far.
-    """
-    store_relaxed(control, at + S_HEARTBEAT_NS, now)
-    store_relaxed(control, at + S_INPUTS, inputs)
-    return load_relaxed(control, P_EPOCH) != epoch
 
 
 def control_words(memory: memoryview) -> np.ndarray:

@@ -22,6 +22,7 @@ from ringsim import control as c
 from ringsim.atomics import load_acquire, now_ns, prefetch_read, store_release
 from ringsim.book import LOADING, VALID, book_best, book_next, book_qty
 from ringsim.control import CELL_FEED, CELL_MARKET, FEED_CELL, MARKET_CELL, Stage, block
+from ringsim.fold.call import called
 from ringsim.fold.commit import EVERY_NS, commit, resume
 from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
@@ -229,7 +230,7 @@ def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inp
         if g.events.count[0] > 0:
             if not _send(s, g):
                 now = now_ns()
-                if c.called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns:
+                if called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns:
                     break
                 idle(waiter)
                 continue
@@ -237,7 +238,7 @@ def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inp
                 observe(hops[_PUBLISH], now_ns() - s.recv_ns)
             done += 1
         now = now_ns()
-        over = c.called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns
+        over = called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns
         if over and done > 0:
             break
         kind = _choose(s, g, now)

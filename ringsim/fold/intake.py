@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ringsim.atomics import load_acquire, now_ns, store_release
-from ringsim.control import called
+from ringsim.fold.call import called
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, RECORD, Journal, journal_commit, journal_slot
 from ringsim.fold.near import near_journal, near_ring, near_state
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
