@@ -10,6 +10,7 @@ Tests assert the emitted IR and the assembly of both machines: x86 hides a missi
 
 import os
 import platform
+import signal
 import time
 from typing import Any
 
@@ -122,6 +123,16 @@ def _yield(typingctx):
 
 
 @intrinsic
+def _die(typingctx):
+    def codegen(context, builder, signature, args):
+        i32 = ir.IntType(32)
+        _call(builder, "raise", i32, [i32], [ir.Constant(i32, int(signal.SIGKILL))])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
 def _sleep(typingctx, duration_ns):
     def codegen(context, builder, signature, args):
         i64 = ir.IntType(64)
@@ -192,6 +203,11 @@ def yield_core():
     os.sched_yield()
 
 
+def die():
+    """SIGKILL to the own process, from within compiled code: nothing after it runs."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def sleep_ns(duration_ns):
     """Sleep 0..999_999_999 ns; may return early on a signal."""
     time.sleep(duration_ns / 1e9)
@@ -250,6 +266,11 @@ def _():
 @overload(yield_core)
 def _():
     return lambda: _yield()
+
+
+@overload(die)
+def _():
+    return lambda: _die()
 
 
 @overload(sleep_ns)

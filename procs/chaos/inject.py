@@ -11,7 +11,8 @@ from typing import Protocol
 import msgspec
 
 from procs.supervisor import Supervisor
-from ringsim.control import S_INPUTS, Stage, block
+from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, Stage, block
+from ringsim.fold.trap import Point
 from ringsim.lifecycle import Lifecycle
 
 
@@ -22,6 +23,7 @@ class Strike(msgspec.Struct, frozen=True):
     stage: str
     inputs: int  # of that stage, when it was struck
     time_ns: int
+    point: str = ""  # ringsim.fold.trap.Point, if it died at a named one
 
 
 class Injector(Protocol):
@@ -86,6 +88,40 @@ class Pauser(Signaller):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGCONT)
             self._pid = 0
+
+
+class Trapper:
+    """Sets one trap after the other, each when the one before has fired: the stage dies at that very point.
+
+    traps: (stage, point) in order. gap: (least, most) inputs that the stage takes first; a point of a restart (RESTART_HALF,
+    REDO) comes after another trap for the same stage, and is met by the replacement. Unless the run ends before, every trap
+    fires: which instruction a stage dies at follows from the list and the seed, and not from the machine.
+    """
+
+    def __init__(self, traps: Sequence[tuple[str, Point]], seed: int, gap: tuple[int, int]) -> None:
+        self.traps, self.gap = list(traps), gap
+        self.strikes: list[Strike] = []
+        self._chance = random.Random(seed)
+        self._set: tuple[str, Point] | None = None
+
+    def each_turn(self, parent: Supervisor) -> None:
+        if parent.segments is None:
+            return
+        words = parent.segments.control
+        if self._set is not None:
+            role, point = self._set
+            at = block(Stage[role.upper()])
+            if words[at + S_TRAP]:
+                return
+            inputs = int(words[at + S_TRAP_AT])
+            self.strikes.append(Strike("SIGKILL", role, inputs, time.monotonic_ns(), point.name))
+            self._set = None
+        if len(self.strikes) < len(self.traps):
+            role, point = self._set = self.traps[len(self.strikes)]
+            at = block(Stage[role.upper()])
+            again = point in (Point.RESTART_HALF, Point.REDO)
+            words[at + S_TRAP_AT] = 0 if again else inputs_of(parent, role) + self._chance.randint(*self.gap)
+            words[at + S_TRAP] = point
 
 
 class LauncherKiller:

@@ -40,7 +40,7 @@ def chaos(
             settings["pipeline.restart_budget"] = 1000
         else:
             settings.pop("pipeline.restart_budget", None)
-        found = effective(config, profile, assignments, settings)
+        found = effective(config, profile, assignments, settings | row.settings)
         verdict = run_scenario(row, Options(seed, kills, stage), found)
         results.append(verdict)
         recovery = verdict.recovery_ms

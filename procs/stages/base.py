@@ -107,7 +107,7 @@ class FoldStage:
             np.zeros(i.A_WORDS, np.int64),
         )
         self._commit_at = (self.intake.journal.mask + 1) * 3 // 4
-        self._work_in(int(resume(self.copies)))
+        self._work_in(int(resume(self.copies, self.control, block(self.stage))))
         self.intake.at[i.A_COMMITTED] = self.state[0].pos.journal
         self._recover()
 
@@ -148,7 +148,7 @@ class FoldStage:
     def commit(self) -> None:
         """Make what is folded so far the state that a replacement begins with."""
         position = int(self.state[0].pos.journal)
-        self._work_in(int(commit(self.copies, self.copy, position)))
+        self._work_in(int(commit(self.copies, self.control, block(self.stage), self.copy, position)))
         self.intake.at[i.A_COMMITTED] = position
 
     def done(self) -> bool:

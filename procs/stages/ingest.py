@@ -27,6 +27,16 @@ from ringsim.fold.commit import EVERY_NS, commit, resume
 from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
 from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state, state_words
+from ringsim.fold.trap import (
+    BEFORE_JOURNAL,
+    FOLDED,
+    JOURNALLED,
+    PUBLISHED,
+    REDO,
+    WRITTEN,
+    trap,
+    trap_half_record,
+)
 from ringsim.kernel import kernel
 from ringsim.market.binance import make_scratch
 from ringsim.market.capture import open_capture
@@ -115,7 +125,9 @@ def _choose(s, g, now):
             kind, seq = MESSAGE, s.feed.next
             time = due if due > 0 else now
     if kind >= 0:
+        trap(g.control, _MY_BLOCK, BEFORE_JOURNAL, position)
         journal_commit(g.journal, position, kind, seq, time)
+        trap(g.control, _MY_BLOCK, JOURNALLED, position)
     else:
         g.sent[_REASON] = NO_INPUT
     return kind
@@ -157,6 +169,7 @@ def _fold(s, g):
 def _send(s, g):
     """Publish what there is room for of the message under way. Returns whether all of it is out."""
     total = g.events.count[0]
+    trap(g.control, _MY_BLOCK, FOLDED, s.journal)
     while g.sent[_SENT] < total:
         n = min(total - g.sent[_SENT], batch_max(g.market))
         free = g.market.ring.mask + 1 - (g.market.at[P_NEXT] - g.market.at[1])
@@ -166,10 +179,14 @@ def _send(s, g):
             if n == 0:
                 g.sent[_REASON] = NO_ROOM
                 return False
+        words, first = g.events.words, g.sent[_SENT] * MARKET_WORDS
+        trap_half_record(g.control, _MY_BLOCK, s.journal, g.market, s.out, words, first)
         for i in range(g.sent[_SENT], g.sent[_SENT] + n):
             put(g.market, s.out, g.events.words, i * MARKET_WORDS)
             s.out += 1
+        trap(g.control, _MY_BLOCK, WRITTEN, s.journal)
         publish(g.market, n)
+        trap(g.control, _MY_BLOCK, PUBLISHED, s.journal)
         g.sent[_SENT] += n
     g.sent[_SENT] = 0
     g.events.count[0] = 0
@@ -269,6 +286,7 @@ def ingest_redo(states, g, head):
     s = states[0]
     ring, published = g.market.ring, g.market.at[P_NEXT]
     while s.journal < head:
+        trap(g.control, _MY_BLOCK, REDO, s.journal)
         _fold(s, g)
         count = g.events.count[0]
         old = min(count, max(0, published - s.out))
@@ -315,7 +333,7 @@ class IngestStage:
             np.zeros(8, np.int64),
         )
         self.cell, self.feed_cell = np.zeros(len(MARKET_CELL), np.int64), np.zeros(len(FEED_CELL), np.int64)
-        self._work_in(int(resume(self.copies)))
+        self._work_in(int(resume(self.copies, self.control, _MY_BLOCK)))
         self.g.sent[_COMMITTED] = self.state[0].journal
         if not ingest_redo(self.state, self.g, int(self.g.journal.header[HEAD])):
             raise RedoMismatch("ingest: redoing the journal gave other market events than the published ones")
@@ -346,7 +364,7 @@ class IngestStage:
     def commit(self) -> None:
         """Make what is folded and sent so far the state that a replacement begins with."""
         position = int(self.state[0].journal)
-        self._work_in(int(commit(self.copies, self.copy, position)))
+        self._work_in(int(commit(self.copies, self.control, _MY_BLOCK, self.copy, position)))
         self.g.sent[_COMMITTED] = position
 
     def say(self, code: int, value: int) -> bool:

@@ -13,8 +13,9 @@ import numpy as np
 
 from procs.logs import LOGGER
 from procs.topology import Segments
-from ringsim.control import Stage
+from ringsim.control import Stage, block
 from ringsim.fold.intake import NO_INPUT, WORKING
+from ringsim.fold.trap import BEFORE_RELEASE, FOLDED, RELEASED, WRITTEN, trap
 from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, Trading
 from ringsim.ring import OK, available, poll, release
@@ -60,7 +61,7 @@ class PersistenceStage:
 
     def __init__(self, segments: Segments) -> None:
         plan = segments.plan
-        self.plan = plan
+        self.plan, self.control = plan, segments.control
         self.orders = segments.rings["orders"].consumer(self.name)
         self.reports = segments.rings["reports"].consumer(self.name)
         self.buffers = {
@@ -104,8 +105,11 @@ class PersistenceStage:
         # Reports first: whatever they answer was published before them, so the batch has their orders, too.
         for name, consumer in (("reports", self.reports), ("orders", self.orders)):
             counts[name] = int(copy_out(consumer, self.buffers[name]))
+        self._trap(FOLDED)
         self.write(counts)
+        self._trap(BEFORE_RELEASE)
         release(self.orders, counts["orders"])
+        self._trap(RELEASED)
         release(self.reports, counts["reports"])
         self.last_batch_ns = time.monotonic_ns()
         done = sum(counts.values())
@@ -122,10 +126,15 @@ class PersistenceStage:
         self.log.add_orders(int(self.orders.at[R_NEXT]), records["orders"])
         self.log.add_reports(int(self.reports.at[R_NEXT]), records["reports"])
         self._flush_log()
+        self._trap(WRITTEN)
         self.store.write(
             orders=(int(self.orders.at[R_NEXT]), records["orders"]),
             reports=(int(self.reports.at[R_NEXT]), records["reports"]),
         )
+
+    def _trap(self, point: np.int64) -> None:
+        """Die here if that was asked: with a batch copied, logged but not stored, stored but not released, half released."""
+        trap(self.control, block(self.stage), point, self.written)
 
     def _watch_market(self) -> int:
         """A summary line for each second of the market; what this reader is too slow for is missing in it."""

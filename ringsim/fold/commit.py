@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ringsim.atomics import load_acquire, store_release
+from ringsim.fold.trap import BEFORE_COMMIT, FLIPPED, HALF_COPY, RESTART_HALF, trap
 from ringsim.kernel import kernel
 
 GOOD = 0  # header word: 0 or 1
@@ -54,24 +55,31 @@ def first_state(copies: Copies, state: np.ndarray) -> None:
 
 
 @kernel
-def _copy(words, source, target):
-    for k in range(words.shape[1]):
+def _copy(words, source, target, first, last):
+    for k in range(first, last):
         words[target, k] = words[source, k]
 
 
 @kernel
-def resume(copies):
-    """Start or restart: the index of the copy to work in, fresh from the good one."""
-    good = load_acquire(copies.header, GOOD)
-    _copy(copies.words, good, 1 - good)
+def resume(copies, control, at):
+    """Start or restart: the index of the copy to work in, fresh from the good one. control, at: see fold.trap."""
+    good, size = load_acquire(copies.header, GOOD), copies.words.shape[1]
+    _copy(copies.words, good, 1 - good, 0, size // 2)
+    trap(control, at, RESTART_HALF, copies.header[COMMITTED])
+    _copy(copies.words, good, 1 - good, size // 2, size)
     return 1 - good
 
 
 @kernel
-def commit(copies, working, journal_position):
+def commit(copies, control, at, working, journal_position):
     """Make the working copy the good one. Returns the index of the copy to work in from here on."""
+    size = copies.words.shape[1]
+    trap(control, at, BEFORE_COMMIT, journal_position)
     store_release(copies.header, GOOD, working)
+    trap(control, at, FLIPPED, journal_position)
     copies.header[COMMITS] += 1
     copies.header[COMMITTED] = journal_position
-    _copy(copies.words, working, 1 - working)
+    _copy(copies.words, working, 1 - working, 0, size // 2)
+    trap(control, at, HALF_COPY, journal_position)
+    _copy(copies.words, working, 1 - working, size // 2, size)
     return 1 - working

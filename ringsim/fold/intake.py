@@ -25,6 +25,18 @@ from ringsim.fold.call import called
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, RECORD, Journal, journal_commit, journal_slot
 from ringsim.fold.near import near_journal, near_ring, near_state
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
+from ringsim.fold.trap import (
+    BEFORE_JOURNAL,
+    BEFORE_RELEASE,
+    FOLDED,
+    JOURNALLED,
+    PUBLISHED,
+    REDO,
+    RELEASED,
+    WRITTEN,
+    trap,
+    trap_half_record,
+)
 from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, NEVER_NS, ORDER, REPORT, ControlCode, EventKind, GapCode
 from ringsim.ring.consumer import LAPPED, OK, poll, release
@@ -117,6 +129,16 @@ def _market_end(intake, pos):
 
 
 @kernel
+def _journalled(intake, pos, stream, seq, now):
+    """The input whose record lies in the journal's next entry has happened."""
+    control, at = intake.control, intake.setup[I_BLOCK]
+    trap(control, at, BEFORE_JOURNAL, pos.journal)
+    journal_commit(intake.journal, pos.journal, stream, seq, now)
+    pos.journal += 1
+    trap(control, at, JOURNALLED, pos.journal)
+
+
+@kernel
 def _take(intake, pos, stream, key):
     """Journal the chosen input and step over it."""
     seq = pos.journal
@@ -132,8 +154,7 @@ def _take(intake, pos, stream, key):
         _journal_ring(intake, pos, intake.peer, seq)
         pos.peer += 1
         pos.peer_key = key
-    journal_commit(intake.journal, pos.journal, stream, seq, key)
-    pos.journal += 1
+    _journalled(intake, pos, stream, seq, key)
     pos.now_ns = key
     intake.at[A_REASON] = WORKING
     return stream
@@ -205,11 +226,10 @@ def _take_lossy(intake, pos, now):
         intake.journal.words[start + _EVENT_KIND] = (
             (_GAP << _KIND_SHIFT) | (_LAPPED << _CODE_SHIFT) | (1 << _FLAG_SHIFT)
         )
-        journal_commit(intake.journal, pos.journal, LOST, first, now)
+        _journalled(intake, pos, LOST, first, now)
         pos.market = intake.market.at[R_NEXT]
         pos.lost += missed
         pos.laps += 1
-        pos.journal += 1
         pos.now_ns = now
         intake.at[A_REASON] = WORKING
         return LOST
@@ -217,9 +237,8 @@ def _take_lossy(intake, pos, now):
         seq = pos.market
         if _market_end(intake, pos):
             pos.ended = 1
-        journal_commit(intake.journal, pos.journal, MARKET, seq, now)
+        _journalled(intake, pos, MARKET, seq, now)
         pos.market = seq + 1
-        pos.journal += 1
         pos.now_ns = now
         intake.at[A_REASON] = WORKING
         return MARKET
@@ -274,8 +293,7 @@ def take_control(intake, pos, code, value):
     intake.journal.words[start + KEY_RECV] = now
     intake.journal.words[start + _QTY] = value
     intake.journal.words[start + _EVENT_KIND] = (_CONTROL << _KIND_SHIFT) | (code << _CODE_SHIFT) | (1 << _FLAG_SHIFT)
-    journal_commit(intake.journal, pos.journal, CONTROL, pos.journal, now)
-    pos.journal += 1
+    _journalled(intake, pos, CONTROL, pos.journal, now)
     pos.now_ns = now
     return CONTROL
 
@@ -283,6 +301,7 @@ def take_control(intake, pos, code, value):
 @kernel
 def step_over(intake, pos):
     """Redo: step over the journal's next entry as if it had just been taken. Returns its stream."""
+    trap(intake.control, intake.setup[I_BLOCK], REDO, pos.journal)
     base = journal_slot(intake.journal, pos.journal)
     words = intake.journal.words
     stream, seq, now = words[base + E_STREAM], words[base + E_SEQ], words[base + E_NOW]
@@ -333,9 +352,12 @@ def emit(intake, pos, out):
     count = out.count[0]
     if count == 0:
         return
+    control, at = intake.control, intake.setup[I_BLOCK]
+    trap(control, at, FOLDED, pos.journal)
     width = intake.out.ring.width
     chunk = batch_max(intake.out)
     pending = 0
+    trap_half_record(control, at, pos.journal, intake.out, pos.out, out.words, 0)
     for i in range(count):
         put(intake.out, pos.out, out.words, i * width)
         pos.out += 1
@@ -343,16 +365,21 @@ def emit(intake, pos, out):
         if pending == chunk:
             publish(intake.out, pending)
             pending = 0
+    trap(control, at, WRITTEN, pos.journal)
     if pending > 0:
         publish(intake.out, pending)
+    trap(control, at, PUBLISHED, pos.journal)
     out.count[0] = 0
 
 
 @kernel
 def settle(intake, pos, timer_ns):
     """After a batch of inputs, and whenever there is none: give the rings' slots back, tell the peer how far this stage is."""
+    control, at = intake.control, intake.setup[I_BLOCK]
+    trap(control, at, BEFORE_RELEASE, pos.journal)
     if intake.setup[I_LOSSY] == 0 and pos.market > intake.market.at[R_NEXT]:
         release(intake.market, pos.market - intake.market.at[R_NEXT])
+    trap(control, at, RELEASED, pos.journal)
     if pos.peer > intake.peer.at[R_NEXT]:
         release(intake.peer, pos.peer - intake.peer.at[R_NEXT])
     if intake.setup[I_SIMULATED] == 1:
