@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from procs.topology import Plan, check_capacities
-from ringsim.config import Effective, capacities, in_run_folder, instruments
+from ringsim.config import Effective, capacities, exchange_models, in_run_folder, instruments
 from ringsim.errors import BadInput
 from ringsim.market.capture import Capture, prepare
 from ringsim.market.instruments import COINM
@@ -32,6 +32,7 @@ class Prepared(msgspec.Struct, frozen=True):
     capture: Capture
     instrument: Instrument
     strategy_id: str
+    exchange: dict[str, str]  # option -> the model in force
     notes: list[str]
 
 
@@ -141,4 +142,5 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None) -> Pr
         restart_window_s=config.pipeline.restart_window_s,
     )
     notes = [f"{note.path}: {note.text}" for note in effective.notes] + list(capture.meta.notes)
-    return Prepared(run_id, folder, plan, capture, instrument, config.strategy.strategy_id, notes)
+    models = exchange_models(config)
+    return Prepared(run_id, folder, plan, capture, instrument, config.strategy.strategy_id, models, notes)

@@ -68,6 +68,7 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
         "clock": "simulated" if prepared.plan.simulated else "realtime",
         "source": [f.path for f in meta.files],
         "symbol": meta.symbol,
+        "exchange": prepared.exchange,
         "messages": {name: int(counts.messages[k]) for k, name in enumerate(names)},
         "feed": {
             "gaps": int(counts.gaps),

@@ -1,6 +1,8 @@
 """From a configuration to the parameters of the folds, on one instrument's grid. The one place that knows both."""
 
+from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import BrokerParams
+from ringsim.broker.queue import QueueModel
 from ringsim.config import Config, capacities, limits_in_grid
 from ringsim.strategy.params import StrategyParams
 from ringsim.units import Instrument
@@ -27,17 +29,25 @@ def strategy_params(config: Config, instrument: Instrument, *, utc_offset_ns: in
 
 
 def broker_params(config: Config, instrument: Instrument, *, utc_offset_ns: int = 0) -> BrokerParams:
-    """Of the paper exchange; the account has the same limits as the strategy, and enforces them where it counts."""
+    """Of the paper exchange; the account has the same limits as the strategy, and enforces them where it counts.
+
+    A model's name in the configuration is its name in the enum, in small letters.
+    """
     given, grid = config.broker, limits_in_grid(config, instrument)
     return BrokerParams(
         cash0=grid.start_cash,
         maker_cbps=grid.maker_cbps,
         taker_cbps=grid.taker_cbps,
+        latency_model=LatencyModel[given.latency_model.upper()],
         entry_ns=given.entry_latency_ns,
         response_ns=given.response_latency_ns,
+        entry_jitter_ns=given.entry_jitter_ns,
+        response_jitter_ns=given.response_jitter_ns,
         seed=config.run.seed,
+        queue_model=QueueModel[given.queue_model.upper()],
+        queue_n=float(given.queue_exponent),
         whole_fills=given.whole_fills,
         snapshot_interval_ns=config.strategy.persistence.snapshot_interval_ms * _MS,
         utc_offset_ns=utc_offset_ns,
-        limits=grid.limits,
+        limits=grid.account,
     )

@@ -22,6 +22,51 @@ Assignments = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set one key, above the file; may be given several times."),
 ]
 
+# How the exchange behaves; ringsim.config.models has what each takes.
+Latency = Annotated[
+    str | None,
+    typer.Option(
+        "--latency",
+        metavar="MODEL",
+        help="To and from the exchange, ns: constant:ENTRY,RESPONSE or jitter:ENTRY,RESPONSE,ENTRY_JITTER,RESPONSE_JITTER "
+        "(uniform, on top, seeded). [default: constant:1000000,1000000]",
+    ),
+]
+Queue = Annotated[
+    str | None,
+    typer.Option(
+        "--queue",
+        metavar="MODEL",
+        help="Place in the queue: risk-averse, power:N, log, power2:N, log2, power3:N. [default: risk-averse]",
+    ),
+]
+Fills = Annotated[
+    str | None,
+    typer.Option(
+        "--fills", metavar="partial|whole", help="Whole: all of an order once any of it fills. [default: partial]"
+    ),
+]
+Fees = Annotated[
+    str | None,
+    typer.Option("--fees", metavar="MAKER,TAKER", help="Basis points; negative: a rebate. [default: 2,2]"),
+]
+Limits = Annotated[
+    str | None,
+    typer.Option(
+        "--limits", metavar="enforced|none", help="None: no risk limits, for comparisons. [default: enforced]"
+    ),
+]
+
+
+def exchange(**options: str | None) -> dict[str, object]:
+    """Key path -> value of the exchange's options, by name (latency=..., None: not given). Raises BadInput."""
+    from ringsim.config import model_settings
+
+    found: dict[str, object] = {}
+    for option, text in options.items():
+        found |= model_settings(option, text) if text is not None else {}
+    return found
+
 
 def effective(
     config: Path | None,

@@ -8,7 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from procs.cli.options import Assignments, ConfigFile, Profile, effective
+from procs.cli.options import (
+    Assignments,
+    ConfigFile,
+    Fees,
+    Fills,
+    Latency,
+    Limits,
+    Profile,
+    Queue,
+    effective,
+    exchange,
+)
 from procs.cli.output import Json, Output, say
 
 app = typer.Typer()
@@ -30,14 +41,14 @@ Live = Annotated[bool | None, typer.Option("--live/--no-live", help="The live vi
 
 
 def _prepared(
-    source: str | None, clock: str | None, speed: str | None, seed: str | None, duration: str | None, profile: str | None,
-    config: Path | None, out: Path | None, assignments: list[str] | None,
-) -> Any:  # fmt: skip
-    found = effective(
-        config, profile, assignments,
-        {"run.source": source, "run.clock": clock, "run.speed": speed, "run.seed": seed, "run.duration_s": duration,
-         "run.out": str(out) if out else None},
-    )  # fmt: skip
+    options: dict[str, object],
+    profile: str | None,
+    config: Path | None,
+    out: Path | None,
+    assignments: list[str] | None,
+) -> Any:
+    """The manifest and the run. options: key path -> what was given, None if nothing was."""
+    found = effective(config, profile, assignments, options | {"run.out": str(out) if out else None})
     from datetime import UTC, datetime
 
     from procs.prepare import prepare_run
@@ -48,15 +59,20 @@ def _prepared(
     return begin(found, prepared, sys.argv[1:]), prepared
 
 
-@app.command(epilog="Example: ringsim run --speed 10 --duration 30")
+@app.command(epilog="Example: ringsim run --speed 10 --duration 30 --latency jitter:500000,500000,200000,200000")
 def run(
     source: Source = None, clock: Clock = None, speed: Speed = None, seed: Seed = None, duration: Duration = None,
+    latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, limits: Limits = None,
     profile: Profile = None, config: ConfigFile = None, out: Out = None, live: Live = None, assignments: Assignments = None,
     json: Json = False,
 ) -> None:  # fmt: skip
     """Run the pipeline as processes: ingest, strategy, paper broker and persistence, supervised."""
     output = Output(json)
-    manifest, prepared = _prepared(source, clock, speed, seed, duration, profile, config, out, assignments)
+    options: dict[str, object] = {
+        "run.source": source, "run.clock": clock, "run.speed": speed, "run.seed": seed, "run.duration_s": duration,
+        **exchange(latency=latency, queue=queue, fills=fills, fees=fees, limits=limits),
+    }  # fmt: skip
+    manifest, prepared = _prepared(options, profile, config, out, assignments)
     from procs.run import run_pipeline
     from procs.screens import choose_screen
 
@@ -66,14 +82,19 @@ def run(
     _finish(manifest, prepared, result, output)
 
 
-@app.command(epilog="Example: ringsim backtest --source replay:first.gz,second.gz --json")
+@app.command(epilog="Example: ringsim backtest --source replay:first.gz,second.gz --queue power:2 --fees -0.5,4 --json")
 def backtest(
-    source: Source = None, seed: Seed = None, duration: Duration = None, profile: Profile = None,
-    config: ConfigFile = None, out: Out = None, assignments: Assignments = None, json: Json = False,
+    source: Source = None, seed: Seed = None, duration: Duration = None,
+    latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, limits: Limits = None,
+    profile: Profile = None, config: ConfigFile = None, out: Out = None, assignments: Assignments = None, json: Json = False,
 ) -> None:  # fmt: skip
     """The same folds in one process, on the simulated clock: the same digest as `run --clock simulated`."""
     output = Output(json)
-    manifest, prepared = _prepared(source, "simulated", None, seed, duration, profile, config, out, assignments)
+    options: dict[str, object] = {
+        "run.source": source, "run.clock": "simulated", "run.seed": seed, "run.duration_s": duration,
+        **exchange(latency=latency, queue=queue, fills=fills, fees=fees, limits=limits),
+    }  # fmt: skip
+    manifest, prepared = _prepared(options, profile, config, out, assignments)
     from procs.run import Signals, run_backtest
 
     with _on_record(manifest, prepared), Signals(lambda why: None) as signals:

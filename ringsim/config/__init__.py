@@ -7,6 +7,7 @@
     problems   everything wrong with a configuration, at once
     load       the layers, read and merged
     grid       what the values mean in integers: ring sizes, limits in lots and money, fees
+    models     the exchange's models as --latency, --queue, ... write them, and the keys that they stand for
 
 Numbers with a fraction are exact decimals from the text of the file to the integers of the folds: no binary float on the
 way. Nothing here reads a clock or the machine: what depends on cores or captures is checked where they are known.
@@ -24,6 +25,7 @@ from ringsim.config.grid import (
 )
 from ringsim.config.kinds import toml_value
 from ringsim.config.load import Effective, Note, Setting, assignment, load
+from ringsim.config.models import allowed, exchange_models, model_settings
 from ringsim.config.problems import BadConfig, Problem
 from ringsim.config.schema import PROFILES, SOURCES, Config
 
@@ -38,13 +40,16 @@ __all__ = [
     "Note",
     "Problem",
     "Setting",
+    "allowed",
     "assignment",
     "capacities",
+    "exchange_models",
     "fees",
     "in_run_folder",
     "instruments",
     "limits_in_grid",
     "load",
+    "model_settings",
     "source_files",
     "toml_value",
 ]

@@ -46,7 +46,8 @@ def capacities(config: Config) -> Capacities:
 class InGrid(msgspec.Struct, frozen=True):
     """What a configuration means on one instrument's grid. Money is ticks x lots, fees are hundredths of a basis point."""
 
-    limits: RiskLimits
+    limits: RiskLimits  # of the strategy; with risk.limits = "none" only strategy.params.max_position_size
+    account: RiskLimits  # of the account; the same, or none at all
     start_cash: int
     maker_cbps: int
     taker_cbps: int
@@ -83,15 +84,19 @@ def limits_in_grid(config: Config, instrument: Instrument) -> InGrid:
     of_params = lots("strategy.params.max_position_size", strategy.params.max_position_size)
     of_limits = lots("strategy.risk_limits.max_position_size", risk.max_position_size)
     maker_bps, taker_bps = fees(config)
+    configured = RiskLimits(
+        max_intent=money("sim.max_position_pct", capital * Fraction(sim.max_position_pct), MAX_NOTIONAL),
+        max_position_lots=min(of_params, of_limits),
+        max_order_lots=lots("strategy.risk_limits.max_order_size", risk.max_order_size),
+        max_notional=money("strategy.risk_limits.max_notional_exposure", Fraction(risk.max_notional_exposure)),
+        orders_per_second=risk.max_orders_per_second,
+        daily_loss_cap=money("sim.daily_loss_cap_pct", capital * Fraction(sim.daily_loss_cap_pct)),
+    )
+    enforced = config.risk.limits == "enforced"
     result = InGrid(
-        limits=RiskLimits(
-            max_intent=money("sim.max_position_pct", capital * Fraction(sim.max_position_pct), MAX_NOTIONAL),
-            max_position_lots=min(of_params, of_limits),
-            max_order_lots=lots("strategy.risk_limits.max_order_size", risk.max_order_size),
-            max_notional=money("strategy.risk_limits.max_notional_exposure", Fraction(risk.max_notional_exposure)),
-            orders_per_second=risk.max_orders_per_second,
-            daily_loss_cap=money("sim.daily_loss_cap_pct", capital * Fraction(sim.daily_loss_cap_pct)),
-        ),
+        # A strategy sizes its orders by what its limits leave, so without its own size it would ask for the whole market.
+        limits=configured if enforced else RiskLimits(max_position_lots=of_params),
+        account=configured if enforced else RiskLimits(),
         start_cash=money("risk.capital", capital),
         maker_cbps=int(maker_bps * 100),
         taker_cbps=int(taker_bps * 100),

@@ -14,6 +14,7 @@ import msgspec
 from ringsim import limits
 from ringsim.config.grid import capacities, source_files
 from ringsim.config.kinds import kind_of, kinds, meant, section_names, unknown_key
+from ringsim.config.models import idle_keys
 from ringsim.config.problems import BadConfig, Problem
 from ringsim.config.schema import PROFILES, SOURCES, Config, Grid
 from ringsim.errors import BadInput
@@ -239,4 +240,13 @@ def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
         note("strategy.performance.buffer_capacity", f"{window} is no power of two: rounded up to {sizes.window}")
     if config.run.clock == "simulated" and config.run.speed not in (1, "max"):
         note("run.speed", "has no effect: event time drives the simulated clock")
+    for path, readers in idle_keys(config).items():
+        if path in origins:
+            note(path, f"has no effect with the models in force; it is for {readers}")
+    if config.risk.limits == "none":
+        note(
+            "risk.limits",
+            "none: neither the strategy nor the account has a limit, only strategy.params.max_position_size holds; "
+            "for comparisons",
+        )
     return notes

@@ -37,6 +37,7 @@ Millis = Annotated[int, _within(1, 86_400_000)]
 Bps = Annotated[Decimal, _within(0, _RATES, "0.01")]
 SignedBps = Annotated[Decimal, _within(-_RATES, _RATES, "0.01")]
 LatencyNs = Annotated[int, _within(1, 60_000_000_000, why="zero would let an answer arrive with its question")]
+JitterNs = Annotated[int, _within(0, 60_000_000_000)]
 Seed = Annotated[int, _within(0, 2**63 - 1)]
 Core = Annotated[int, _within(0, 4095)]
 WaitName = Literal["auto", "busy", "yield", "backoff"]
@@ -122,20 +123,25 @@ class Strategy(Section, frozen=True, kw_only=True):
 
 
 class Broker(Section, frozen=True, kw_only=True):
-    """The paper broker: how the exchange behaves."""
+    """The paper broker: how the exchange behaves. docs/exchange.md has the models' formulas."""
 
-    queue_model: Literal["risk_averse"] = "risk_averse"
-    entry_latency_ns: LatencyNs = 1_000_000
+    queue_model: Literal["risk_averse", "power", "log", "power2", "log2", "power3"] = "risk_averse"
+    queue_exponent: Annotated[Decimal, _within(SMALL, 16)] = Decimal(2)  # of power, power2 and power3
+    latency_model: Literal["constant", "jitter"] = "constant"
+    entry_latency_ns: LatencyNs = 1_000_000  # order to exchange; jitter: the least
     response_latency_ns: LatencyNs = 1_000_000
+    entry_jitter_ns: JitterNs = 0  # jitter: uniform from 0 to this on top, drawn from run.seed
+    response_jitter_ns: JitterNs = 0
     maker_bps: SignedBps | None = None  # sim.fee_bps without it; negative: a rebate
     taker_bps: SignedBps | None = None
-    whole_fills: bool = False  # fill a resting order whole or not at all
+    whole_fills: bool = False  # all of an order once any of it is executable, a taker's at the best price
 
 
 class Risk(Section, frozen=True, kw_only=True):
     """The account. Its shares of capital are sim.max_position_pct (an intent) and sim.daily_loss_cap_pct."""
 
     capital: Money = Decimal(limits.START_CASH)  # quote units
+    limits: Literal["enforced", "none"] = "enforced"  # none: for comparisons with programs that have no limits
 
 
 class Sim(Section, frozen=True, kw_only=True):
