@@ -1,7 +1,9 @@
 """Sweeps what dead runs left in shared memory, and says what.
 
 A segment belongs to a process (pid and start time, in a ring's header or on a run's control page) or to the run whose
-control page or rings name one. Invariant: nothing whose owner lives is touched, and nothing that was made just now.
+control page or rings name one. A run's warm-up has segments of its own, `<run id>.<what>`; they belong to its launcher, which
+dies with the run's parent, but a moment later than it. Invariant: nothing whose owner lives is touched, and nothing that was
+made just now.
 """
 
 import contextlib
@@ -17,6 +19,8 @@ from ringsim.ring.ring import process_start
 from ringsim.shm import FOLDER, PREFIX
 
 _YOUNG_S = 5.0  # a segment whose owner is not written yet may be in the making
+_PATIENCE_S = _YOUNG_S + 1.0  # until what is neither owned nor left behind has become one of the two
+_NAP_S = 0.02
 
 
 class Swept(msgspec.Struct):
@@ -48,31 +52,59 @@ def _owner(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _alive(owner: tuple[int, int]) -> bool:
-    pid, start = owner
-    return pid > 0 and process_start(pid) == start != 0
+def lives(pid: int, start: int) -> bool:
+    """Whether the process with this pid and start time is there. A zombie is not: it has let go of its memory, and where
+    nobody reaps orphans (a container without an init) it stays for ever."""
+    if pid <= 0 or not start or process_start(pid) != start:
+        return False
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
-def sweep(*, dry: bool = False) -> list[Swept]:
-    """Remove the segments of dead owners; with `dry` only say which. A file that vanishes meanwhile is nobody's problem."""
-    runs: dict[str, list[Path]] = {}
-    for path in FOLDER.glob(f"{PREFIX}*"):
-        runs.setdefault(run_of(path.name), []).append(path)
-    swept = []
-    for paths in runs.values():
-        try:
-            owners = [owner for owner in map(_owner, paths) if owner is not None]
-            young = any(time.time() - path.stat().st_mtime < _YOUNG_S for path in paths)
-            if any(map(_alive, owners)) or (young and not any(pid for pid, _ in owners)):
-                continue
-        except FileNotFoundError:
-            continue
-        for path in paths:
+def sweep(*, dry: bool = False, patience_s: float = _PATIENCE_S) -> list[Swept]:
+    """Remove the segments of dead owners; with `dry` only say which. A file that vanishes meanwhile is nobody's problem.
+
+    Waits, patience_s at most, for owners that are about to die and for segments that may be in the making.
+    """
+    until = time.monotonic() + patience_s
+    swept: dict[str, Swept] = {}
+    ended: set[str] = set()  # runs whose parent is dead
+    while True:
+        found, unsettled = _look(ended)
+        for path in found:
             with contextlib.suppress(FileNotFoundError):  # somebody else sweeps, too
-                swept.append(Swept(path.name, path.stat().st_size))
+                swept[path.name] = Swept(path.name, path.stat().st_size)
                 if not dry:
                     path.unlink()
-    return sorted(swept, key=lambda s: s.name)
+        if not unsettled or time.monotonic() >= until:
+            return sorted(swept.values(), key=lambda s: s.name)
+        time.sleep(_NAP_S)
+
+
+def _look(ended: set[str]) -> tuple[list[Path], bool]:
+    """What dead owners have left, and whether there is something of which it cannot be said yet. Adds to `ended`."""
+    runs: dict[str, list[Path]] = {}
+    for path in sorted(FOLDER.glob(f"{PREFIX}*")):
+        runs.setdefault(run_of(path.name), []).append(path)
+    found, unsettled = [], False
+    for run, paths in sorted(runs.items()):  # a run before its warm-up
+        try:
+            owners = [owner for owner in map(_owner, paths) if owner is not None and owner[0] > 0]
+            young = any(time.time() - path.stat().st_mtime < _YOUNG_S for path in paths)
+        except FileNotFoundError:
+            unsettled = True  # its owner removes it, or dies meanwhile
+            continue
+        if any(lives(*owner) for owner in owners):
+            unsettled |= run.partition(".")[0] in ended
+        elif owners or not young:
+            ended.add(run)
+            found += paths
+        else:
+            unsettled = True
+    return found, unsettled
 
 
 def remove_run(run_id: str) -> None:

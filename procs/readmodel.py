@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import psutil
 
+from procs.janitor import lives
 from procs.topology import HOPS, Plan, Segments
 from ringsim import control as c
 from ringsim.errors import BadInput, SegmentError
@@ -20,7 +21,6 @@ from ringsim.lifecycle import Lifecycle
 from ringsim.market.capture import open_capture
 from ringsim.records import ORDER, REPORT, OrderKind, Reason, ReportKind, Side, Trading
 from ringsim.ring import OK, poll
-from ringsim.ring.ring import process_start
 from ringsim.telemetry.cell import read_cell
 from ringsim.telemetry.histogram import summarize_us
 from ringsim.units import Instrument
@@ -143,7 +143,7 @@ class ReadModel:
         """Whether the run has ended: in good order, or because its parent is gone."""
         words = self.segments.control
         owner, start = int(words[c.P_OWNER_PID]), int(words[c.P_OWNER_START])
-        return int(words[c.P_RUN]) == c.RunState.STOPPED or (owner > 0 and process_start(owner) != start)
+        return int(words[c.P_RUN]) == c.RunState.STOPPED or (owner > 0 and not lives(owner, start))
 
     def instrument(self) -> Instrument:
         """What the run trades, and the grid of its integers."""

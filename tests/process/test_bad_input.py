@@ -194,7 +194,7 @@ def wait_for_line(stream, wanted: str) -> None:
     raise AssertionError(f"no line with {wanted!r}")
 
 
-@pytest.mark.parametrize("moment", [pytest.param("warming up", marks=pytest.mark.slow), "READY"])
+@pytest.mark.parametrize("moment", ["warming up", "READY"])
 def test_a_killed_parent_takes_its_processes_along_and_clean_removes_the_rest(tmp_path, environment, ringsim, moment):
     parent = begin(["run", "--out", "x"], tmp_path, environment, stderr=subprocess.PIPE, text=True)
     wait_for_line(parent.stderr, moment)
@@ -204,11 +204,11 @@ def test_a_killed_parent_takes_its_processes_along_and_clean_removes_the_rest(tm
     parent.kill()
     parent.wait()
     parent.stderr.close()
-    _, alive = psutil.wait_procs(others, timeout=SOON_S)
-    assert alive == []
     left = {path.name for path in FOLDER.glob(f"ringsim-{run_id}*")}
     assert left
-    answer = ringsim("clean", "--json")
+    answer = ringsim("clean", "--json")  # at once: the others may still be dying
+    _, alive = psutil.wait_procs(others, timeout=SOON_S)
+    assert alive == []
     # Somebody else on this machine may sweep at the same moment.
     found = {segment["name"] for segment in json.loads(answer.stdout)["removed"]}
     assert answer.returncode == 0 and left & found and not list(FOLDER.glob(f"ringsim-{run_id}*"))
