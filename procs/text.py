@@ -28,7 +28,7 @@ def summary_text(r: dict[str, Any]) -> str:
         f"(realised {r['realized_pnl']:,.4f}, unrealised {r['unrealized_pnl']:,.4f}, fees {r['fees']:,.4f})",
     ]
     if "exchange" in r:  # runs of before there was a choice have none
-        lines.append("  exchange  " + ", ".join(f"{option} {model}" for option, model in r["exchange"].items()))
+        lines.append("  exchange  " + "; ".join(f"{option} {model}" for option, model in r["exchange"].items()))
     latency = r["latency_us"]
     for name in ("tick_to_order", "tick_to_fill"):
         if latency.get(name, {}).get("n"):

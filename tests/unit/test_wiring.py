@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringsim.broker.latency import LatencyModel
+from ringsim.broker.params import DELAY_MAX_NS
+from ringsim.broker.queue import EXPONENT_MAX, QueueModel
 from ringsim.config import Config, limits_in_grid, load
+from ringsim.config.kinds import kind_of
+from ringsim.risk.limits import RiskLimits
 from ringsim.units import Instrument
 from ringsim.wiring import broker_params, strategy_params
 
@@ -42,6 +47,11 @@ def test_the_founding_defaults_are_the_folds_defaults():
         ("strategy.persistence.snapshot_interval_ms", 5, "broker", "snapshot_interval_ns", 5_000_000),
         ("broker.entry_latency_ns", 11, "broker", "entry_ns", 11),
         ("broker.response_latency_ns", 12, "broker", "response_ns", 12),
+        ("broker.latency_model", "jitter", "broker", "latency_model", LatencyModel.JITTER),
+        ("broker.entry_jitter_ns", 21, "broker", "entry_jitter_ns", 21),
+        ("broker.response_jitter_ns", 22, "broker", "response_jitter_ns", 22),
+        ("broker.queue_model", "log2", "broker", "queue_model", QueueModel.LOG2),
+        ("broker.queue_exponent", Decimal("2.5"), "broker", "queue_n", 2.5),
         ("broker.maker_bps", Decimal("-0.29"), "broker", "maker_cbps", -29),
         ("broker.taker_bps", Decimal("0.58"), "broker", "taker_cbps", 58),
         ("broker.whole_fills", True, "broker", "whole_fills", True),
@@ -55,6 +65,27 @@ def test_a_value_arrives_in_its_unit(key, given_value, side, name, value):
     assert getattr(params, name) == value
 
 
+def test_a_model_of_the_configuration_is_one_of_the_broker_and_every_one_can_be_chosen():
+    for path, models in (("broker.queue_model", QueueModel), ("broker.latency_model", LatencyModel)):
+        assert [name.upper() for name in kind_of(path).choices] == [model.name for model in models]
+    assert kind_of("broker.queue_exponent").within.high == EXPONENT_MAX
+    for name in ("entry_latency_ns", "response_latency_ns", "entry_jitter_ns", "response_jitter_ns"):
+        assert kind_of(f"broker.{name}").within.high == DELAY_MAX_NS
+
+
+def test_without_limits_the_account_has_none_and_the_strategy_its_own_size():
+    size = {
+        "strategy.params.max_position_size": Decimal("0.75"),
+        "strategy.risk_limits.max_position_size": Decimal("0.25"),
+    }
+    effective = load(overrides=size | {"risk.limits": "none"})
+    assert broker_params(effective.config, SPOT).limits == RiskLimits()
+    assert strategy_params(effective.config, SPOT).limits == RiskLimits(max_position_lots=75_000)
+    (said,) = [note.text for note in effective.notes if note.path == "risk.limits"]
+    assert said.startswith("none: neither the strategy nor the account has a limit")
+    assert not any(note.path == "risk.limits" for note in load(overrides=size).notes)
+
+
 @given(
     threshold=st.decimals("0.000001", 1, places=6),
     confidence=st.decimals(0, 1, places=6),
@@ -64,9 +95,13 @@ def test_a_value_arrives_in_its_unit(key, given_value, side, name, value):
     fee=st.decimals(-100, 100, places=2),
     store=st.integers(16, 1 << 24),
     capital=st.integers(1, 10**10),
+    jitter=st.integers(0, 60_000_000_000),
+    queue=st.sampled_from(kind_of("broker.queue_model").choices),
+    exponent=st.decimals("0.000000000001", 16, places=12),
+    enforced=st.sampled_from(["enforced", "none"]),
 )
 def test_the_folds_refuse_nothing_that_the_configuration_accepts(
-    threshold, confidence, fraction, window, latency, fee, store, capital
+    threshold, confidence, fraction, window, latency, fee, store, capital, jitter, queue, exponent, enforced
 ):
     config = load(
         overrides={
@@ -82,6 +117,12 @@ def test_the_folds_refuse_nothing_that_the_configuration_accepts(
             "broker.maker_bps": fee,
             "broker.taker_bps": fee,
             "risk.capital": capital,
+            "risk.limits": enforced,
+            "broker.latency_model": "jitter",
+            "broker.entry_jitter_ns": jitter,
+            "broker.response_jitter_ns": jitter,
+            "broker.queue_model": queue,
+            "broker.queue_exponent": exponent,
         }
     ).config
     assert strategy_params(config, SPOT).problems() == []

@@ -1,0 +1,125 @@
+"""The exchange's models from the command line to the fills: what is asked for is what ran, is said, and can be repeated."""
+
+import json
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+JITTER = "jitter:1000000,2000000,40000000,30000000"
+EAGER = ["--set", "strategy.params.min_confidence=0"]  # orders that rest long enough to move up in the queue
+
+
+@pytest.fixture
+def backtest(ringsim):
+    """A backtest of the shipped minute: its summary."""
+
+    def call(*arguments):
+        answer = ringsim("backtest", "--json", *arguments)
+        assert answer.code == 0, answer
+        return answer.json
+
+    return call
+
+
+def fills(found):
+    """All that is stored of each fill, its times among it."""
+    with sqlite3.connect(found["database"]) as database:
+        return database.execute("SELECT * FROM trades ORDER BY 1").fetchall()
+
+
+def test_a_latency_that_is_longer_gives_later_fills_and_another_digest(backtest):
+    near, far = backtest(), backtest("--latency", "constant:50000000,50000000")
+    assert near["exchange"]["latency"] == "constant:1000000,1000000"
+    assert far["exchange"]["latency"] == "constant:50000000,50000000"
+    assert near["digest"] != far["digest"] and near["orders"]["submitted"] > far["orders"]["submitted"]
+    assert fills(near) and fills(far) and fills(near) != fills(far)
+
+
+def test_a_queue_model_decides_what_fills(backtest):
+    careful, hopeful = backtest(*EAGER), backtest(*EAGER, "--queue", "power:16")
+    assert careful["digest"] != hopeful["digest"] and careful["fills"] < hopeful["fills"]
+    assert (careful["exchange"]["queue"], hopeful["exchange"]["queue"]) == ("risk-averse", "power:16")
+
+
+def test_jitter_is_drawn_from_the_seed(backtest):
+    first, again, other = (backtest("--latency", JITTER, "--seed", seed) for seed in (1, 1, 2))
+    assert first["digest"] == again["digest"] != other["digest"]
+
+
+def test_whole_fills_fees_and_no_limits_are_what_they_say(backtest):
+    usual = backtest()
+    whole, fees, free = backtest("--fills", "whole"), backtest("--fees", "-0.5,4"), backtest("--limits", "none")
+    assert whole["fills"] < usual["fills"] and whole["orders"]["filled"] > usual["orders"]["filled"]
+    assert fees["fills"] == usual["fills"] and 0 < fees["fees"] < usual["fees"]
+    assert free["fees"] > 10 * usual["fees"]  # orders of half a bitcoin, no longer 0.5 % of the capital
+    said = [note for note in free["notes"] if note.startswith("risk.limits: none")]
+    assert len(said) == 1 and not any("risk.limits" in note for note in usual["notes"])
+    assert free["exchange"]["limits"] == "none"
+
+
+def test_the_option_the_keys_and_the_file_are_the_same_model(backtest, home):
+    keys = {
+        "latency_model": "jitter",
+        "entry_latency_ns": 1_000_000,
+        "response_latency_ns": 2_000_000,
+        "entry_jitter_ns": 40_000_000,
+        "response_jitter_ns": 30_000_000,
+        "queue_model": "power3",
+        "queue_exponent": 2.5,
+        "whole_fills": True,
+        "maker_bps": -0.5,
+        "taker_bps": 4,
+    }
+    by_set = [part for key, value in keys.items() for part in ("--set", f"broker.{key}={json.dumps(value)}")]
+    (home / "mine.toml").write_text("[broker]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in keys.items()))
+    options = ["--latency", JITTER, "--queue", "power3:2.5", "--fills", "whole", "--fees", "-0.5,4"]
+    found = [backtest(*by_set), backtest("--config", "mine.toml"), backtest(*options)]
+    assert len({run["digest"] for run in found}) == 1
+    assert all(run["exchange"] == found[0]["exchange"] for run in found)
+    assert found[0]["exchange"]["fees"] == "-0.5,4" and found[0]["exchange"]["latency"] == JITTER
+
+
+def test_an_option_wins_over_the_file_and_says_so(ringsim, backtest, home):
+    (home / "mine.toml").write_text("[broker]\nqueue_model = 'log'\nentry_latency_ns = 7\n")
+    assert backtest("--config", "mine.toml", "--queue", "log2")["exchange"]["queue"] == "log2"
+    shown = ringsim("show", "latest")
+    assert re.search(r"^  exchange  latency constant:7,1000000; queue log2; fills partial; ", shown.out, re.M)
+    assert re.search(r"^  setting   broker\.queue_model = log2  \(command line\)$", shown.out, re.M)
+    assert re.search(r"^  setting   broker\.entry_latency_ns = 7  \(mine\.toml\)$", shown.out, re.M)
+    manifest = ringsim("show", "latest", "--json").json
+    settings = {s["path"]: (s["value"], s["origin"]) for s in manifest["settings"]}
+    assert settings["broker.queue_model"] == ("log2", "command line")
+    assert manifest["result"]["exchange"]["queue"] == "log2"
+
+
+def test_a_run_with_chosen_models_is_verified(ringsim, backtest):
+    found = backtest(*EAGER, "--latency", JITTER, "--queue", "power:16", "--fees", "0.25,3.5", "--limits", "none")
+    answer = ringsim("verify", "latest", "--json")
+    assert answer.code == 0 and answer.json["result"] == "same" and answer.json["digest_again"] == found["digest"]
+
+
+@pytest.mark.parametrize("command", ["run", "backtest"])
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--latency", "constant:0,1"], "--latency 'constant:0,1': ENTRY_NS must be a whole number from 1 to 60000000000"),
+        (["--queue", "fast"], "--queue: unknown 'fast'; it takes risk-averse|power:N|log|power2:N|log2|power3:N"),
+        (["--fills", "some"], "--fills: unknown 'some'; it takes partial|whole"),
+        (["--fees", "2"], "--fees: '2' has 1 values where 2 belong; it takes MAKER_BPS,TAKER_BPS"),
+        (["--limits", "no"], "--limits: unknown 'no'; did you mean none?; it takes enforced|none"),
+    ],
+)  # fmt: skip
+def test_a_wrong_model_is_one_line_and_2(ringsim, home, command, arguments, line):
+    answer = ringsim(command, *arguments)
+    assert answer.code == 2 and answer.out == "" and answer.err.startswith(f"ringsim: {line}")
+    assert answer.err.count("\n") == 1 and not Path(home / "runs").exists()
+
+
+def test_a_wrong_key_is_named_with_its_path(ringsim):
+    answer = ringsim("config", "check", "--set", "broker.queue_model=fifo", "--set", "broker.entry_jitter_ns=-1")
+    assert answer.code == 2 and answer.err.splitlines()[1:] == [
+        "  broker.queue_model (command line): must be one of risk_averse, power, log, power2, log2, power3, not 'fifo'",
+        "  broker.entry_jitter_ns (command line): must be a whole number from 0 to 60000000000, not -1",
+    ]

@@ -1,0 +1,182 @@
+"""The text of a model gives exactly its keys, and the keys its text; a wrong text is one line with what is allowed."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringsim.config import Config, allowed, exchange_models, load, model_settings
+from ringsim.config.kinds import kind_of
+from ringsim.config.models import FORMS
+from ringsim.errors import BadInput
+
+FORM_ROWS = [(option, form) for option, forms in FORMS.items() for form in forms]
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "keys"),
+    [
+        (
+            "latency",
+            "constant:1,60000000000",
+            {"latency_model": "constant", "entry_latency_ns": 1, "response_latency_ns": 60_000_000_000},
+        ),
+        (
+            "latency",
+            "jitter:1000,2000,300,0",
+            {
+                "latency_model": "jitter",
+                "entry_latency_ns": 1000,
+                "response_latency_ns": 2000,
+                "entry_jitter_ns": 300,
+                "response_jitter_ns": 0,
+            },
+        ),
+        ("queue", "risk-averse", {"queue_model": "risk_averse"}),
+        ("queue", "power:2.5", {"queue_model": "power", "queue_exponent": Decimal("2.5")}),
+        ("queue", "log", {"queue_model": "log"}),
+        ("queue", "power2:16", {"queue_model": "power2", "queue_exponent": Decimal(16)}),
+        ("queue", "log2", {"queue_model": "log2"}),
+        ("queue", "power3:.5", {"queue_model": "power3", "queue_exponent": Decimal("0.5")}),
+        ("fills", "partial", {"whole_fills": False}),
+        ("fills", "whole", {"whole_fills": True}),
+        ("fees", "-0.5,2", {"maker_bps": Decimal("-0.5"), "taker_bps": Decimal(2)}),
+        ("fees", "0, 100", {"maker_bps": Decimal(0), "taker_bps": Decimal(100)}),
+    ],
+)
+def test_a_text_gives_its_keys(option, text, keys):
+    found = model_settings(option, text)
+    assert found == {f"broker.{key}": value for key, value in keys.items()}
+    assert [type(value) for value in found.values()] == [type(value) for value in keys.values()]
+
+
+def test_the_limits_are_a_key_of_the_account():
+    assert model_settings("limits", "none") == {"risk.limits": "none"}
+    assert model_settings("limits", "enforced") == {"risk.limits": "enforced"}
+
+
+LATENCIES = "constant:ENTRY_NS,RESPONSE_NS|jitter:ENTRY_NS,RESPONSE_NS,ENTRY_JITTER_NS,RESPONSE_JITTER_NS"
+QUEUES = "risk-averse|power:N|log|power2:N|log2|power3:N"
+NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an answer arrive with its question)"
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "line"),
+    [
+        ("latency", "", f"--latency: unknown ''; it takes {LATENCIES}"),
+        ("latency", "1,2", f"--latency: unknown '1,2'; it takes {LATENCIES}"),
+        ("latency", "constnat:1,2", f"--latency: unknown 'constnat'; did you mean constant?; it takes {LATENCIES}"),
+        ("latency", "constant", f"--latency: 'constant' has 0 values where 2 belong; it takes {LATENCIES}"),
+        ("latency", "constant:1,2,3", f"--latency: 'constant:1,2,3' has 3 values where 2 belong; it takes {LATENCIES}"),
+        ("latency", "jitter:1,2", f"--latency: 'jitter:1,2' has 2 values where 4 belong; it takes {LATENCIES}"),
+        ("latency", "constant:0,1", f"--latency 'constant:0,1': ENTRY_NS {NANOSECONDS}, not 0"),
+        ("latency", "constant:1,-1", f"--latency 'constant:1,-1': RESPONSE_NS {NANOSECONDS}, not -1"),
+        ("latency", "constant:1.5,1", f"--latency 'constant:1.5,1': ENTRY_NS {NANOSECONDS}, not 1.5"),
+        ("latency", "constant:1ms,1", f"--latency 'constant:1ms,1': ENTRY_NS {NANOSECONDS}, not \"1ms\""),
+        ("latency", "constant:,1", f"--latency 'constant:,1': ENTRY_NS {NANOSECONDS}, not \"\""),
+        (
+            "latency",
+            "jitter:1,1,1,60000000001",
+            "--latency 'jitter:1,1,1,60000000001': RESPONSE_JITTER_NS must be a whole number from 0 to 60000000000, "
+            "not 60000000001",
+        ),
+        ("queue", "risk_averse", f"--queue: unknown 'risk_averse'; did you mean risk-averse?; it takes {QUEUES}"),
+        ("queue", "power", f"--queue: 'power' has 0 values where 1 belong; it takes {QUEUES}"),
+        ("queue", "log:2", f"--queue: 'log:2' has 1 values where 0 belong; it takes {QUEUES}"),
+        ("queue", "log:", f"--queue: 'log:' has 1 values where 0 belong; it takes {QUEUES}"),
+        ("queue", "power:0", "--queue 'power:0': N must be a number above 0 and at most 16, not 0"),
+        ("queue", "power:16.1", "--queue 'power:16.1': N must be a number above 0 and at most 16, not 16.1"),
+        ("queue", "power:nan", "--queue 'power:nan': N must be a number above 0 and at most 16, not \"nan\""),
+        ("queue", "power:inf", "--queue 'power:inf': N must be a number above 0 and at most 16, not \"inf\""),
+        ("fills", "half", "--fills: unknown 'half'; it takes partial|whole"),
+        ("fees", "2", "--fees: '2' has 1 values where 2 belong; it takes MAKER_BPS,TAKER_BPS"),
+        ("fees", "a,2", "--fees 'a,2': MAKER_BPS must be a number from -100 to 100 in steps of 0.01, not \"a\""),
+        ("fees", "2,0.001", "--fees '2,0.001': TAKER_BPS must be a number from -100 to 100 in steps of 0.01, not 0.001"),
+        ("limits", "off", "--limits: unknown 'off'; it takes enforced|none"),
+    ],
+)  # fmt: skip
+def test_a_wrong_text_is_one_line_that_says_what_is_allowed(option, text, line):
+    with pytest.raises(BadInput) as refused:
+        model_settings(option, text)
+    assert str(refused.value) == line and refused.value.exit_code == 2
+
+
+@given(option=st.sampled_from(list(FORMS)), text=st.text(st.sampled_from("constapwerlg23:,-.0e1 \n"), max_size=30))
+def test_any_text_is_keys_that_load_or_one_short_line(option, text):
+    try:
+        found = model_settings(option, text)
+    except BadInput as refused:
+        assert "\n" not in str(refused) and str(refused).startswith(f"--{option}")
+    else:
+        load(overrides=found)
+
+
+@pytest.mark.parametrize("text", ["constant:" + "9" * 5000 + ",1", "x" * 5000, "constant:1," + "," * 5000])
+def test_a_huge_text_is_a_short_line(text):
+    with pytest.raises(BadInput) as refused:
+        model_settings("latency", text)
+    assert len(str(refused.value)) < 350
+
+
+def texts(option, form):
+    """Texts that the row takes, as `exchange_models` would write them."""
+    values = []
+    for _, path in form.parts:
+        low, high, step, _ = kind_of(path).within
+        if int in kind_of(path).types:
+            values.append(st.integers(int(low), int(high)).map(str))
+        else:
+            cents = st.integers(int(low * 100) if step else 1, int(high * 100))
+            values.append(cents.map(lambda n: f"{(Decimal(n) / 100).normalize():f}"))
+    return st.tuples(*values).map(lambda parts: ":".join(filter(None, (form.name, ",".join(parts)))))
+
+
+@pytest.mark.parametrize(("option", "form"), FORM_ROWS, ids=[f"{option} {form}" for option, form in FORM_ROWS])
+@given(data=st.data())
+def test_the_keys_of_a_text_are_described_by_that_text(option, form, data):
+    text = data.draw(texts(option, form))
+    assert exchange_models(load(overrides=model_settings(option, text)).config)[option] == text
+
+
+def test_the_defaults_in_words():
+    assert exchange_models(Config()) == {
+        "latency": "constant:1000000,1000000",
+        "queue": "risk-averse",
+        "fills": "partial",
+        "fees": "2,2",
+        "limits": "enforced",
+    }
+    assert (
+        exchange_models(load(overrides={"sim.fee_bps": Decimal("1.5"), "broker.taker_bps": 7}).config)["fees"]
+        == "1.5,7"
+    )
+
+
+def test_every_choice_of_a_models_key_has_a_row():
+    for option, path in (
+        ("latency", "broker.latency_model"),
+        ("queue", "broker.queue_model"),
+        ("limits", "risk.limits"),
+    ):
+        assert [form.fixed[path] for form in FORMS[option]] == list(kind_of(path).choices)
+    assert allowed("queue") == QUEUES
+
+
+def test_a_value_that_the_model_in_force_does_not_read_is_noted_where_it_came_from(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("[broker]\nlatency_model = 'jitter'\nentry_jitter_ns = 5\nqueue_exponent = 3\n")
+
+    def noted(**layers):
+        notes = load(file=file, **layers).notes
+        return {(n.path, n.origin): n.text for n in notes if n.path.startswith("broker.")}
+
+    assert noted() == {
+        (
+            "broker.queue_exponent",
+            "mine.toml",
+        ): "has no effect with the models in force; it is for power, power2, power3"
+    }
+    assert noted(overrides=model_settings("latency", "constant:1,1") | model_settings("queue", "power:2")) == {
+        ("broker.entry_jitter_ns", "mine.toml"): "has no effect with the models in force; it is for jitter"
+    }
