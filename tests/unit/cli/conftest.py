@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import procs.run  # noqa: F401  (a kernel's cache lies where the home is when it is imported: not in a test's)
 from procs.cli import main
 
 
