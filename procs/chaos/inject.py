@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -30,6 +30,7 @@ class Injector(Protocol):
     """What a scenario does to a run."""
 
     strikes: list[Strike]
+    planned: int  # faults, if the run is long enough
 
     def each_turn(self, parent: Supervisor) -> None:
         """Strike if it is time."""
@@ -52,6 +53,7 @@ class Signaller:
     ) -> None:
         self.number, self.stages, self.count, self.gap = number, list(stages), count, gap
         self.strikes: list[Strike] = []
+        self.planned = count
         self._chance = random.Random(seed)
         self._next_at: dict[str, int] = {}
 
@@ -91,37 +93,39 @@ class Pauser(Signaller):
 
 
 class Trapper:
-    """Sets one trap after the other, each when the one before has fired: the stage dies at that very point.
+    """Keeps a trap set for each stage: when one has fired, the stage's next is set, and the stage dies at that very point.
 
-    traps: (stage, point) in order. gap: (least, most) inputs that the stage takes first; a point of a restart (RESTART_HALF,
-    REDO) comes after another trap for the same stage, and is met by the replacement. Unless the run ends before, every trap
-    fires: which instruction a stage dies at follows from the list and the seed, and not from the machine.
+    traps: of each stage, its points in order, perhaps without end. planned: deaths in all, of which those whose trap is set
+    by then may make a few more. gap: (least, most) inputs that the stage takes first; a point of a restart (RESTART_HALF,
+    REDO) is met by the replacement of the one before. Which instructions a stage dies at follows from its points and the
+    seed, and not from the machine.
     """
 
-    def __init__(self, traps: Sequence[tuple[str, Point]], seed: int, gap: tuple[int, int]) -> None:
-        self.traps, self.gap = list(traps), gap
+    def __init__(self, traps: Mapping[str, Iterator[Point]], planned: int, seed: int, gap: tuple[int, int]) -> None:
+        self.traps, self.planned, self.gap = dict(traps), planned, gap
         self.strikes: list[Strike] = []
-        self._chance = random.Random(seed)
-        self._set: tuple[str, Point] | None = None
+        self._chance = {stage: random.Random(f"{seed} {stage}") for stage in traps}
+        self._set: dict[str, Point] = {}
 
     def each_turn(self, parent: Supervisor) -> None:
         if parent.segments is None:
             return
         words = parent.segments.control
-        if self._set is not None:
-            role, point = self._set
+        for role, points in self.traps.items():
             at = block(Stage[role.upper()])
             if words[at + S_TRAP]:
-                return
-            inputs = int(words[at + S_TRAP_AT])
-            self.strikes.append(Strike("SIGKILL", role, inputs, time.monotonic_ns(), point.name))
-            self._set = None
-        if len(self.strikes) < len(self.traps):
-            role, point = self._set = self.traps[len(self.strikes)]
-            at = block(Stage[role.upper()])
-            again = point in (Point.RESTART_HALF, Point.REDO)
-            words[at + S_TRAP_AT] = 0 if again else inputs_of(parent, role) + self._chance.randint(*self.gap)
-            words[at + S_TRAP] = point
+                continue
+            fired = self._set.pop(role, None)
+            if fired is not None:
+                inputs = int(words[at + S_TRAP_AT])
+                self.strikes.append(Strike("SIGKILL", role, inputs, time.monotonic_ns(), fired.name))
+            point = next(points, None) if len(self.strikes) < self.planned else None
+            if point is not None:
+                again = point in (Point.RESTART_HALF, Point.REDO)
+                gap = self._chance[role].randint(*self.gap)
+                self._set[role] = point
+                words[at + S_TRAP_AT] = 0 if again else inputs_of(parent, role) + gap
+                words[at + S_TRAP] = point
 
 
 class LauncherKiller:
@@ -129,6 +133,7 @@ class LauncherKiller:
 
     def __init__(self, seed: int, gap: tuple[int, int]) -> None:
         self.strikes: list[Strike] = []
+        self.planned = 1
         self._at = random.Random(seed).randint(*gap)
 
     def each_turn(self, parent: Supervisor) -> None:

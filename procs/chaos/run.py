@@ -52,4 +52,4 @@ def run_scenario(scenario: Scenario, options: Options, effective: Effective) -> 
         leaked = sorted(path.name for path in FOLDER.glob(f"{PREFIX}{prepared.run_id}*"))
     stage = f" --stage {options.stage}" if options.stage else ""
     repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}"
-    return judge(scenario, options.seed, injector.strikes, run, twin, orphans, leaked, repeat)
+    return judge(scenario, options.seed, injector.strikes, injector.planned, run, twin, orphans, leaked, repeat)

@@ -5,7 +5,7 @@ Every scenario runs under the simulated clock, where the law is exact: the diges
 
 import random
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -15,44 +15,58 @@ from ringsim.fold.trap import Point
 
 _GAP = (20, 600)  # inputs of a stage between two strikes at it
 _NEAR = (1, 60)
+# Commits every 768 inputs, small transactions, and a feed that cannot run ahead: more places to die in.
 _OFTEN: dict[str, object] = {
-    "pipeline.journal_entries": 1024
-}  # commits every 768 inputs: a commit is a place to die in
+    "pipeline.journal_entries": 1024,
+    "strategy.persistence.batch_size": 10,
+    "strategy.performance.market_channel_size": 1024,
+}
 _SHORT_S, _LONG_S = 0.2, 3600.0
 
 
 # Where each stage can be told to die, in an order in which each trap can fire.
 _FOLD_POINTS = (*Point.__members__.values(),)[1:]
 _POINTS = {
+    "persistence": (Point.FOLDED, Point.WRITTEN, Point.BEFORE_RELEASE, Point.RELEASED),
     "ingest": tuple(p for p in _FOLD_POINTS if p not in (Point.BEFORE_RELEASE, Point.RELEASED)),
     "strategy": _FOLD_POINTS,
     "execution": _FOLD_POINTS,
-    "persistence": (Point.FOLDED, Point.WRITTEN, Point.BEFORE_RELEASE, Point.RELEASED),
 }
 _RESTARTS = (Point.RESTART_HALF, Point.REDO)
+_COMMITS = (
+    Point.BEFORE_COMMIT,
+    Point.FLIPPED,
+    Point.HALF_COPY,
+)  # a stage runs on for hundreds of inputs until the next
 
 
-def _every_point(stages: Sequence[str]) -> list[tuple[str, Point]]:
-    """Each point of each stage once; those of a restart right after a death of that stage."""
-    traps = []
-    for stage in stages:
-        for point in _POINTS[stage]:
-            if point in _RESTARTS:
-                traps.append((stage, Point.JOURNALLED))
-            traps.append((stage, point))
-    return traps
+def _every_point(stage: str) -> list[Point]:
+    """Each point of a stage once; those of a restart right after another death."""
+    points = []
+    for point in _POINTS[stage]:
+        points += [Point.JOURNALLED, point] if point in _RESTARTS else [point]
+    return points
 
 
-def _random_points(stages: Sequence[str], kills: int, seed: int) -> list[tuple[str, Point]]:
-    """So many deaths: the stages in turn, each at a point drawn from the seed; one in ten dies again in its restart."""
-    chance = random.Random(seed)
-    traps: list[tuple[str, Point]] = []
-    while len(traps) < kills:
-        stage = stages[len(traps) % len(stages)]
-        traps.append((stage, chance.choice([p for p in _POINTS[stage] if p not in _RESTARTS])))
+def _any_points(stage: str, seed: int) -> Iterator[Point]:
+    """Points drawn from the seed, without end; one death in ten is followed by another one in the restart."""
+    chance = random.Random(f"{seed} {stage} points")
+    while True:
+        rare = chance.random() < 0.1
+        yield chance.choice([p for p in _POINTS[stage] if p not in _RESTARTS and (rare or p not in _COMMITS)])
         if chance.random() < 0.1 and _RESTARTS[0] in _POINTS[stage]:
-            traps.append((stage, chance.choice(_RESTARTS)))
-    return traps[:kills]
+            yield chance.choice(_RESTARTS)
+
+
+def _kill_points(options: "Options") -> Trapper:
+    traps = {stage: _every_point(stage) for stage in ([options.stage] if options.stage else _POINTS)}
+    planned = sum(map(len, traps.values()))
+    return Trapper({stage: iter(points) for stage, points in traps.items()}, planned, options.seed, _NEAR)
+
+
+def _random_points(options: "Options") -> Trapper:
+    stages = [options.stage] if options.stage else ROLES
+    return Trapper({s: _any_points(s, options.seed) for s in stages}, options.kills, options.seed, _NEAR)
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -66,7 +80,8 @@ class Options(msgspec.Struct, frozen=True):
 class Scenario(msgspec.Struct, frozen=True):
     """One row. ends: the exit state that the run must have. restarts: how many replacements at the least, at the most.
 
-    settings: configuration that the scenario needs, for the run and its twin.
+    settings: configuration that the scenario needs, for the run and its twin. least: faults without which nothing is proved,
+    if fewer will do than the injector plans.
     """
 
     name: str
@@ -75,6 +90,7 @@ class Scenario(msgspec.Struct, frozen=True):
     ends: str = "DONE"
     restarts: Callable[[int], tuple[int, int]] = lambda strikes: (strikes, strikes)
     settings: dict[str, object] = {}
+    least: int | None = None
 
 
 def _kill(stage: str) -> Scenario:
@@ -91,14 +107,14 @@ SCENARIOS: dict[str, Scenario] = {
         *(_kill(role) for role in ROLES),
         Scenario(
             "random",
-            "one stage after the other dies, at instructions drawn from the seed",
-            lambda o: Trapper(_random_points([o.stage] if o.stage else ROLES, o.kills, o.seed), o.seed, _NEAR),
+            "the stages die again and again, at instructions drawn from the seed",
+            _random_points,
             settings=_OFTEN,
         ),
         Scenario(
             "kill-points",
             "every stage dies once at each of its named points, also in its commits and its restarts",
-            lambda o: Trapper(_every_point([o.stage] if o.stage else ROLES), o.seed, _NEAR),
+            _kill_points,
             settings=_OFTEN,
         ),
         Scenario(
@@ -122,6 +138,7 @@ SCENARIOS: dict[str, Scenario] = {
             "SIGKILL to the strategy again and again: the budget is spent, trading halts with the reason",
             lambda o: Signaller(signal.SIGKILL, ["strategy"], 1000, o.seed, (1, 2)),
             ends="FAILED",
+            least=1,
             restarts=lambda strikes: (1, strikes),
         ),
     )

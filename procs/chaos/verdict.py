@@ -45,10 +45,10 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def judge(
-    scenario: Scenario, seed: int, strikes: list[Strike], run: dict[str, Any], twin: dict[str, Any],
+    scenario: Scenario, seed: int, strikes: list[Strike], planned: int, run: dict[str, Any], twin: dict[str, Any],
     orphans: list[int], leaked: list[str], repeat: str,
 ) -> Verdict:  # fmt: skip
-    """Compare a disturbed run with its undisturbed twin."""
+    """Compare a disturbed run with its undisturbed twin. planned: faults that the injector had in mind."""
     problems = []
     least, most = scenario.restarts(len(strikes))
     if run["exit_state"] != scenario.ends:
@@ -64,9 +64,12 @@ def judge(
     if not least <= run["restarts"] <= most:
         problems.append(f"{run['restarts']} replacements for {len(strikes)} faults, expected {least}..{most}")
     problems += [f"process {pid} is left" for pid in orphans] + [f"segment {name} is left" for name in leaked]
-    verdict = FAIL if problems else PASS if strikes else INCONCLUSIVE
-    if not strikes:
-        problems.append("the run was over before the fault could be injected")
+    short = len(strikes) < (scenario.least or planned)
+    verdict = FAIL if problems else INCONCLUSIVE if short else PASS
+    if short:
+        problems.append(
+            f"the run was over after {len(strikes)} of {planned} faults: it proves nothing about the others"
+        )
     return Verdict(
         scenario=scenario.name,
         seed=seed,
