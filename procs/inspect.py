@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from procs.janitor import lives
 from ringsim.errors import BadInput
 from ringsim.ring import layout as at
-from ringsim.ring.ring import process_start
 from ringsim.shm import FOLDER, PREFIX
 
+_NAMED = 4
 _MODES = {at.GATING: "gating", at.FREE: "free"}
 
 
@@ -24,8 +25,7 @@ def describe(name: str) -> dict[str, Any]:
     """
     path = FOLDER / name
     if not path.is_file():
-        there = sorted(p.name for p in FOLDER.glob(f"{PREFIX}*ring*"))
-        raise BadInput(f"no segment {name} in {FOLDER}; rings there: {', '.join(there) or 'none'}")
+        raise BadInput(f"no segment {name} in {FOLDER}; {_rings_there()}")
     header = _header(path)
     published, owner = int(header[at.W_PUBLISHED]), (int(header[at.W_OWNER_PID]), int(header[at.W_OWNER_START]))
     consumers: list[dict[str, Any]] = []
@@ -50,13 +50,20 @@ def describe(name: str) -> dict[str, Any]:
         "slot_size": int(header[at.W_SLOT_SIZE]),
         "ready": bool(header[at.W_READY]),
         "owner_pid": owner[0],
-        "owner_alive": process_start(owner[0]) == owner[1] != 0,
+        "owner_alive": lives(*owner),
         "producer": _text(header[at.W_NAME : at.W_NAME + 3]),
         "published": published,
         "full_waits": int(header[at.W_FULL_WAITS]),
         "gated_by": max(gating, key=lambda c: int(c["lag"]))["name"] if gating else None,
         "consumers": consumers,
     }
+
+
+def _rings_there() -> str:
+    """A few of them: there may be several runs."""
+    there = sorted((p.name for p in FOLDER.glob(f"{PREFIX}*ring*")), reverse=True)
+    more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+    return f"rings there: {', '.join(there[:_NAMED]) or 'none'}{more}"
 
 
 def _header(path: Path) -> np.ndarray:

@@ -6,7 +6,9 @@ import typer
 
 from procs.cli.output import Json, Output
 
-app = typer.Typer(help="Measure, beside a floor of the same run.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure, beside a floor of the same run.", no_args_is_help=True, epilog="Example: ringsim bench ring"
+)
 
 
 @app.callback()

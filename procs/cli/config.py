@@ -7,7 +7,7 @@ import typer
 from procs.cli.options import Assignments, ConfigFile, Profile, effective
 from procs.cli.output import BAD_INPUT, Json, Output, say
 
-app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
+app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True, epilog="Example: ringsim config show")
 
 
 @app.command(epilog="Example: ringsim config show --profile demo --set run.seed=7")

@@ -10,7 +10,9 @@ from procs.cli.output import DONE, INCONCLUSIVE, Json, Output
 if TYPE_CHECKING:
     from ringsim.market.check import FeedCheck
 
-app = typer.Typer(help="Look at recorded market data.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at recorded market data.", no_args_is_help=True, epilog="Example: ringsim feed check first.gz second.gz"
+)
 
 _WARNINGS_SHOWN = 20
 

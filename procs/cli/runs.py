@@ -8,7 +8,11 @@ import typer
 from procs.cli.output import DONE, FAILURE, Json, Output
 
 app = typer.Typer()
-ring = typer.Typer(help="Look at rings in shared memory.", no_args_is_help=True)
+ring = typer.Typer(
+    help="Look at rings in shared memory.",
+    no_args_is_help=True,
+    epilog="Example: ringsim ring inspect ringsim-20260101-120000-ab12-ring.market",
+)
 app.add_typer(ring, name="ring")
 
 Run = Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id, its beginning, its folder, or latest.")]

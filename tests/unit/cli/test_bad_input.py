@@ -256,6 +256,15 @@ def test_a_segment_that_is_not_there(ringsim, name):
     assert one_line(ringsim("ring", "inspect", name), 2).startswith("no segment ")
 
 
+def test_of_many_rings_a_few_are_named(ringsim, home, monkeypatch):
+    """As with several runs side by side."""
+    monkeypatch.setattr("procs.inspect.FOLDER", home)
+    for k in range(30):
+        (home / f"{PREFIX}20261121-120000-{k:04}-ring.market").touch()
+    line = one_line(ringsim("ring", "inspect", "nosuch"), 2)
+    assert "0029-ring.market, " in line and line.endswith(" and 26 more")
+
+
 # Endings
 
 

@@ -54,6 +54,12 @@ def test_every_command_has_json_and_help_with_an_example(ringsim, path):
     assert f"Example: ringsim {' '.join(path)}" in " ".join(answer.out.split()) and "--json" in answer.out
 
 
+@pytest.mark.parametrize("path", [p for p, c in commands() if hasattr(c, "commands")], ids=" ".join)
+def test_every_group_has_help_with_an_example(ringsim, path):
+    answer = ringsim(*path, "--help")
+    assert answer.code == 0 and f"Example: {' '.join(('ringsim', *path))} " in " ".join(answer.out.split())
+
+
 def test_every_command_file_is_mounted():
     folder = Path(main.__file__).parent
     assert {file.stem for file in folder.glob("*.py") if "app = typer.Typer(" in file.read_text()} - {"main"} <= set(
