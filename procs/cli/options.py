@@ -15,7 +15,12 @@ ConfigFile = Annotated[
 ]
 Profile = Annotated[
     str | None,
-    typer.Option("--profile", metavar="dev|demo|bench", help="A named set of values, beneath the file. [default: dev]"),
+    typer.Option(
+        "--profile",
+        metavar="dev|demo|bench",
+        help="A named set of values, beneath the file.",
+        show_default="dev",
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
@@ -28,8 +33,9 @@ Latency = Annotated[
     typer.Option(
         "--latency",
         metavar="MODEL",
-        help="To and from the exchange, ns: constant:ENTRY,RESPONSE or jitter:ENTRY,RESPONSE,ENTRY_JITTER,RESPONSE_JITTER "
-        "(uniform, on top, seeded). [default: constant:1000000,1000000]",
+        help="To and from the exchange, ns: constant:ENTRY,RESPONSE, or jitter:ENTRY,RESPONSE,A,B with 0..A and 0..B on top, "
+        "uniform, seeded.",
+        show_default="constant:1000000,1000000",
     ),
 ]
 Queue = Annotated[
@@ -37,23 +43,30 @@ Queue = Annotated[
     typer.Option(
         "--queue",
         metavar="MODEL",
-        help="Place in the queue: risk-averse, power:N, log, power2:N, log2, power3:N. [default: risk-averse]",
+        help="Place in the queue: risk-averse, power:N, log, power2:N, log2, power3:N.",
+        show_default="risk-averse",
     ),
 ]
 Fills = Annotated[
     str | None,
     typer.Option(
-        "--fills", metavar="partial|whole", help="Whole: all of an order once any of it fills. [default: partial]"
+        "--fills",
+        metavar="partial|whole",
+        help="Whole: all of an order once any of it fills.",
+        show_default="partial",
     ),
 ]
 Fees = Annotated[
     str | None,
-    typer.Option("--fees", metavar="MAKER,TAKER", help="Basis points; negative: a rebate. [default: 2,2]"),
+    typer.Option("--fees", metavar="MAKER,TAKER", help="Basis points; negative: a rebate.", show_default="2,2"),
 ]
 Limits = Annotated[
     str | None,
     typer.Option(
-        "--limits", metavar="enforced|none", help="None: no risk limits, for comparisons. [default: enforced]"
+        "--limits",
+        metavar="enforced|none",
+        help="None: no risk limits, for comparisons.",
+        show_default="enforced",
     ),
 ]
 

@@ -27,17 +27,19 @@ app = typer.Typer()
 Source = Annotated[
     str | None,
     typer.Option(
-        "--source", metavar="SRC", help="sample, or replay:FILE[,FILE...] (Binance captures). [default: sample]"
+        "--source", metavar="SRC", help="sample, or replay:FILE[,FILE...] (Binance captures).", show_default="sample"
     ),
 ]
-Clock = Annotated[str | None, typer.Option("--clock", metavar="realtime|simulated", help="[default: realtime]")]
+Clock = Annotated[str | None, typer.Option("--clock", metavar="realtime|simulated", show_default="realtime")]
 Speed = Annotated[
-    str | None, typer.Option("--speed", metavar="X|max", help="Of the feed, realtime clock. [default: 1]")
+    str | None, typer.Option("--speed", metavar="X|max", help="Of the feed, realtime clock.", show_default="1")
 ]
-Seed = Annotated[str | None, typer.Option("--seed", metavar="N", help="[default: 1]")]
-Duration = Annotated[str | None, typer.Option("--duration", metavar="S", help="Seconds of event time. [default: all]")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder. [default: runs/<id>]")]
-Live = Annotated[bool | None, typer.Option("--live/--no-live", help="The live view. [default: on a terminal]")]
+Seed = Annotated[str | None, typer.Option("--seed", metavar="N", show_default="1")]
+Duration = Annotated[
+    str | None, typer.Option("--duration", metavar="S", help="Seconds of event time.", show_default="all")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder.", show_default="runs/<id>")]
+Live = Annotated[bool | None, typer.Option("--live/--no-live", help="The live view.", show_default="on a terminal")]
 
 
 def _prepared(

@@ -1,6 +1,8 @@
 """The text of a model gives exactly its keys, and the keys its text; a wrong text is one line with what is allowed."""
 
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -180,3 +182,30 @@ def test_a_value_that_the_model_in_force_does_not_read_is_noted_where_it_came_fr
     assert noted(overrides=model_settings("latency", "constant:1,1") | model_settings("queue", "power:2")) == {
         ("broker.entry_jitter_ns", "mine.toml"): "has no effect with the models in force; it is for jitter"
     }
+
+
+# -- what people read
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text()
+
+
+def test_the_document_has_a_row_for_each_option_with_all_its_forms_keys_and_its_default():
+    rows = {
+        cells[0].strip(): cells[1:] for cells in (line.strip("|").split("|") for line in DOCUMENT.splitlines()) if cells
+    }
+    for option, forms in FORMS.items():
+        takes, default, keys = (re.findall("`(.*?)`", cell) for cell in rows[f"`--{option}`"][:3])
+        assert takes == [str(form) for form in forms]
+        assert default == [exchange_models(Config())[option]]
+        named = {path for form in forms for path in (*form.fixed, *(path for _, path in form.parts))}
+        assert set(keys) - {"sim.fee_bps"} == named
+
+
+def test_every_option_that_the_documents_write_is_one():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    written = re.findall(rf"ringsim [^\n#`]*?--({'|'.join(FORMS)}) (\S+)", DOCUMENT + readme)
+    assert {option for option, _ in written} == set(FORMS)
+    for line in (DOCUMENT + readme).splitlines():
+        for option, text in re.findall(rf"--({'|'.join(FORMS)}) ([-\w:.,]+)(?= |$)", line):
+            model_settings(option, text)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ringsim.config import Config, exchange_models
+from ringsim.config.models import FORMS
+
 JITTER = "jitter:1000000,2000000,40000000,30000000"
 EAGER = ["--set", "strategy.params.min_confidence=0"]  # orders that rest long enough to move up in the queue
 
@@ -123,3 +126,23 @@ def test_a_wrong_key_is_named_with_its_path(ringsim):
         "  broker.queue_model (command line): must be one of risk_averse, power, log, power2, log2, power3, not 'fifo'",
         "  broker.entry_jitter_ns (command line): must be a whole number from 0 to 60000000000, not -1",
     ]
+
+
+@pytest.mark.parametrize("command", ["run", "backtest"])
+def test_the_help_names_every_model_and_the_default(ringsim, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "1000")
+    text = ringsim(command, "--help").out
+    for option, default in exchange_models(Config()).items():
+        line = next(line for line in text.splitlines() if re.match(rf"\W+--{option} ", line))
+        for form in FORMS[option]:
+            assert re.search(rf"\b{form.name}\b", line, re.I), (option, form.name)
+        assert f"default: ({default})" in line
+
+
+def test_a_run_of_before_there_was_a_choice_is_shown_without_one(ringsim, backtest):
+    folder = Path(backtest("--duration", "5")["out"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["result"]["exchange"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    answer = ringsim("show", "latest")
+    assert answer.code == 0 and "  exchange" not in answer.out and "  account" in answer.out
