@@ -173,3 +173,21 @@ def test_a_closed_pipe_is_quiet(arguments):
 def test_the_console_command_gives_the_code_to_the_shell():
     done = subprocess.run([*PYTHON, "config", "check", "--set", "run.sed=1", "--json"], capture_output=True, text=True)
     assert done.returncode == 2 and json.loads(done.stdout)["problems"][0]["path"] == "run.sed"
+
+
+_AT_ONCE = """
+import sys
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupts())
+from procs.cli.entry import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("more", "out"), [([], ""), (["--json"], '{"error":"interrupted","exit_code":130}\n')])
+def test_an_interrupt_while_the_program_is_still_being_loaded_is_one_line(more, out):
+    done = subprocess.run([sys.executable, "-c", _AT_ONCE, "runs", *more], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, out, "ringsim: interrupted\n")
