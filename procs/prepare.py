@@ -105,12 +105,23 @@ def make_folder(out: str | None, run_id: str) -> Path:
     return folder
 
 
-def prepare_run(effective: Effective, run_id: str, out: str | None = None) -> Prepared:
-    """All of it. out: the run's folder, if not the configured one. Raises BadInput, one line, for what cannot be used."""
+def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, plan: Plan | None = None) -> Prepared:
+    """All of it. out: the run's folder, if not the configured one. Raises BadInput, one line, for what cannot be used.
+
+    plan: of a run that was begun before, in whose folder it goes on.
+    """
     config = effective.config
-    simulated = config.run.clock == "simulated"
     capture = prepare(open_source(config.run.source), instruments(config))
     instrument = check_instrument(effective, capture)
+    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument)
+    notes = [f"{note.path}: {note.text}" for note in effective.notes] + list(capture.meta.notes)
+    models = exchange_models(config)
+    return Prepared(run_id, Path(plan.folder), plan, capture, instrument, config.strategy.strategy_id, models, notes)
+
+
+def _new_plan(effective: Effective, run_id: str, out: str | None, capture: Capture, instrument: Instrument) -> Plan:
+    config = effective.config
+    simulated = config.run.clock == "simulated"
     sizes = capacities(config)
     check_capacities(sizes)
     # Event time is UTC already; CLOCK_MONOTONIC needs to be told what day it is.
@@ -119,8 +130,8 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None) -> Pr
     broker = broker_params(config, instrument, utc_offset_ns=offset_ns)
     waits, cores = placement(effective)
     speed = (0, 1) if config.run.speed == "max" else Fraction(str(config.run.speed)).as_integer_ratio()
-    folder = make_folder(out or config.run.out, run_id)
-    plan = Plan(
+    folder = make_folder(out, run_id)
+    return Plan(
         run_id=run_id,
         folder=str(folder),
         simulated=simulated,
@@ -141,6 +152,3 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None) -> Pr
         restart_budget=config.pipeline.restart_budget,
         restart_window_s=config.pipeline.restart_window_s,
     )
-    notes = [f"{note.path}: {note.text}" for note in effective.notes] + list(capture.meta.notes)
-    models = exchange_models(config)
-    return Prepared(run_id, folder, plan, capture, instrument, config.strategy.strategy_id, models, notes)

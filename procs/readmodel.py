@@ -7,13 +7,13 @@ its observers lose what they are too slow for, counted.
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import psutil
 
 from procs.janitor import lives
+from procs.status import read_status
 from procs.topology import HOPS, Plan, Segments
 from ringsim import control as c
 from ringsim.errors import BadInput, SegmentError
@@ -157,11 +157,7 @@ class ReadModel:
 
     def _reasons(self) -> list[str]:
         """The parent's words for why the run is not READY, from its folder."""
-        try:
-            status: dict[str, Any] = msgspec.json.decode((Path(self.segments.plan.folder) / "status.json").read_bytes())
-        except (OSError, msgspec.DecodeError):
-            return []
-        return list(status.get("reasons", []))
+        return list(read_status(Path(self.segments.plan.folder)).reasons.values())
 
     def _stage(self, role: str) -> StageView:
         words, at = self.segments.control, c.block(c.Stage[role.upper()])

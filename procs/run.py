@@ -198,19 +198,22 @@ def run_pipeline(
     each_turn: Callable[[Supervisor], None] = lambda parent: None,
     *,
     poll_ms: int = POLL_MS,
+    adopt: bool = False,
 ) -> dict[str, Any]:
     """The processes. Returns the summary; a failed run has one, too, with its reason.
 
     each_turn: called in every turn of the parent's loop; what tests and chaos act from. poll_ms: a turn takes no longer.
+    adopt: go on in the shared memory that a killed parent has left (procs.resume).
     """
     started, folder = time.monotonic(), prepared.folder
-    create_database(prepared)
+    if not Path(prepared.plan.database).exists():
+        create_database(prepared)
     with (
         closing(log_sink(folder)) as sink,
         Supervisor(prepared.plan, sink, on_warming=screen.warming) as parent,
     ):
         with Signals(parent.stop) as signals:
-            parent.start(prepare)
+            parent.start(prepare, adopt=adopt)
             assert parent.segments is not None
             model = ReadModel(parent.segments, owner=False)
             opened = False

@@ -27,12 +27,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from procs.commands import CommandServer
 from procs.janitor import remove_run
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
+from procs.status import Status, read_status, write_status
 from procs.topology import RECORD_DTYPES, Plan, Segments
 from procs.watchdog import Child, stalled
 from ringsim import control as c
@@ -82,6 +81,7 @@ class Supervisor:
         self.stop_reason: str | None = None
         self._stop_by: float | None = None
         self._quiet: tuple[int, ...] | None = None
+        self._fed_until_ns = 0  # of an adopted run: when its feed's process was last alive
         self._pipes: dict[tuple[str, int], PipeHandler] = {}  # by stage and generation
         self.segments: Segments | None = None
         self.launcher: subprocess.Popen[bytes] | None = None
@@ -91,15 +91,36 @@ class Supervisor:
 
     # Start
 
-    def start(self, prepare: Callable[[Segments], None]) -> None:
-        """Start the launcher, make the segments, let `prepare` fill the stages' first states."""
+    def start(self, prepare: Callable[[Segments], None], *, adopt: bool = False) -> None:
+        """Start the launcher, make the segments, let `prepare` fill the stages' first states.
+
+        adopt: take over what a killed parent has left, instead; its stages are replaced like any that died.
+        """
         self.plan.save()
         self._boot()
-        self.segments = Segments(self.plan, create=True)
-        prepare(self.segments)
+        if adopt:
+            self._adopt()
+        else:
+            self.segments = Segments(self.plan, create=True)
+            prepare(self.segments)
         self.commands = CommandServer(Path(self.plan.folder))
         self.poll.register(self.commands.socket, select.POLLIN)
         self._change(Lifecycle.WARMUP, "kernels compile and caches fill")
+
+    def _adopt(self) -> None:
+        """Go on where the killed parent's stages stood: their states, journals and rings, and what the operator had said."""
+        self.segments = Segments.adopt(self.plan)
+        words = self.segments.control
+        for role in ROLES:
+            at = c.block(c.Stage[role.upper()])
+            self.generations[role] = int(words[at + c.S_GENERATION])
+            words[at + c.S_STATE], words[at + c.S_TRAP] = c.StageState.STARTING, 0
+        self._fed_until_ns = int(words[c.block(c.Stage.INGEST) + c.S_HEARTBEAT_NS])
+        said = read_status(Path(self.plan.folder))
+        self.commands_said = [(at, code, value) for at, code, value in said.commands]
+        if OPERATOR in said.reasons:
+            self.reasons[OPERATOR] = said.reasons[OPERATOR]
+        self.trading_reason = said.trading_reason
 
     def _boot(self) -> None:
         """Exec a launcher; its stages are started once it is warm."""
@@ -241,8 +262,13 @@ class Supervisor:
         own_delay, self._looked_ns = now - self._looked_ns, now
         states = {role: int(words[c.block(c.Stage[role.upper()]) + c.S_STATE]) for role in ROLES}
         if self.lifecycle is Lifecycle.WARMUP and all(s >= c.StageState.WARM for s in states.values()):
-            words[c.P_START_NS] = now + 1_000_000
+            if self._fed_until_ns:  # the feed goes on with the message that was due when its process ended
+                words[c.P_START_NS] += now - self._fed_until_ns
+            else:
+                words[c.P_START_NS] = now + 1_000_000
             self._change(Lifecycle.READY, "every stage is warm")
+            if self.reasons:
+                self._change(Lifecycle.DEGRADED, next(iter(self.reasons.values())))
         if self.lifecycle in (Lifecycle.READY, Lifecycle.DEGRADED):
             self._welcome(states)
             self._watch_persistence()
@@ -308,6 +334,7 @@ class Supervisor:
         if len(self.commands_said) < said == done:
             code, value = int(words[c.P_COMMAND_CODE]), int(words[c.P_COMMAND_VALUE])
             self.commands_said.append((int(words[at + c.S_COMMAND_AT]), code, value))
+            self._publish()  # who resumes this run has to know
         if self._queue and said == done == len(self.commands_said):
             words[c.P_COMMAND_CODE], words[c.P_COMMAND_VALUE] = self._queue.popleft()
             words[c.P_COMMAND_SEQ] = said + 1
@@ -344,11 +371,10 @@ class Supervisor:
             going = going and sound and words[c.P_RUN] in (c.RunState.RUNNING, c.RunState.STOPPING)
         words[c.P_GO] = going
         words[c.P_EPOCH] += 1
-        status = {"lifecycle": self.lifecycle.name, "reasons": list(self.reasons.values())}
-        with contextlib.suppress(OSError):  # a full disk is no reason to stop trading on paper
-            path = Path(self.plan.folder) / "status.json"
-            path.with_suffix(".new").write_bytes(msgspec.json.encode(status))
-            path.with_suffix(".new").rename(path)
+        write_status(
+            Path(self.plan.folder),
+            Status(self.lifecycle.name, self.reasons, list(self.commands_said), self.trading_reason),
+        )
 
     def degrade(self, cause: str, reason: str) -> None:
         """One more reason not to be READY. Idempotent for each cause."""
@@ -409,8 +435,8 @@ class Supervisor:
         elif name in ("kill", "rearm"):
             trading = Trading.HALTED if name == "kill" else Trading.ACTIVE
             words[c.P_TRADING] = trading
-            self._input(ControlCode.TRADING, trading)
             self.trading_reason = why
+            self._input(ControlCode.TRADING, trading)
         elif name != "health":
             return {"ok": False, "error": f"unknown command {name!r}"}
         self._publish()

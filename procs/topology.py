@@ -152,6 +152,15 @@ class Segments:
         assert segment.buf is not None
         return segment.buf
 
+    @classmethod
+    def adopt(cls, plan: Plan) -> Self:
+        """Those that a killed parent has left; from now on they are this process's. SegmentError if one is not there."""
+        segments = cls(plan, create=False)
+        segments.owner = True
+        segments.control[P_OWNER_START] = process_start(os.getpid())
+        segments.control[P_OWNER_PID] = os.getpid()
+        return segments
+
     def good(self, stage: str) -> np.record:
         """The stage's last committed state. While the stage runs it may change under the reader."""
         copies = self.copies[stage]

@@ -39,6 +39,9 @@ Duration = Annotated[
     str | None, typer.Option("--duration", metavar="S", help="Seconds of event time.", show_default="all")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder.", show_default="runs/<id>")]
+Resume = Annotated[
+    str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run whose parent was killed.")
+]
 Live = Annotated[bool | None, typer.Option("--live/--no-live", help="The live view.", show_default="on a terminal")]
 
 
@@ -61,12 +64,26 @@ def _prepared(
     return begin(found, prepared, sys.argv[1:]), prepared
 
 
+def _resumed(run: str, *, alone: bool) -> Any:
+    """A run that goes on: its manifest, the run, and whether its shared memory is taken over."""
+    from procs.folders import state_root
+    from procs.resume import resumption
+    from ringsim.errors import BadInput
+    from ringsim.store.runs import RunIndex
+
+    if not alone:
+        raise BadInput("--resume goes on as the run was begun: it takes no other option but --live and --json")
+    found = resumption(RunIndex(state_root()).resolve(run).folder)
+    say(f"resuming run {found.prepared.run_id}" + ("" if found.adopt else " from its first message"))
+    return found.manifest, found.prepared, found.adopt
+
+
 @app.command(epilog="Example: ringsim run --speed 10 --duration 30 --latency jitter:500000,500000,200000,200000")
 def run(
     source: Source = None, clock: Clock = None, speed: Speed = None, seed: Seed = None, duration: Duration = None,
     latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, limits: Limits = None,
     profile: Profile = None, config: ConfigFile = None, out: Out = None, live: Live = None, assignments: Assignments = None,
-    json: Json = False,
+    resume: Resume = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Run the pipeline as processes: ingest, strategy, paper broker and persistence, supervised."""
     output = Output(json)
@@ -74,13 +91,19 @@ def run(
         "run.source": source, "run.clock": clock, "run.speed": speed, "run.seed": seed, "run.duration_s": duration,
         **exchange(latency=latency, queue=queue, fills=fills, fees=fees, limits=limits),
     }  # fmt: skip
-    manifest, prepared = _prepared(options, profile, config, out, assignments)
+    adopt = False
+    if resume is None:
+        manifest, prepared = _prepared(options, profile, config, out, assignments)
+    else:
+        given = [*options.values(), profile, config, out, assignments]
+        manifest, prepared, adopt = _resumed(resume, alone=all(value is None for value in given))
     from procs.run import run_pipeline
     from procs.screens import choose_screen
 
     wanted = not json and (sys.stdout.isatty() if live is None else live)
     with _on_record(manifest, prepared):
-        result = run_pipeline(prepared, choose_screen(prepared.instrument, f"ringsim {prepared.run_id}", live=wanted))
+        screen = choose_screen(prepared.instrument, f"ringsim {prepared.run_id}", live=wanted)
+        result = run_pipeline(prepared, screen, adopt=adopt)
     _finish(manifest, prepared, result, output)
 
 

@@ -1,0 +1,142 @@
+"""A killed parent: what it left is taken over, and the run ends as if nothing had happened."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ringsim.shm import FOLDER
+from ringsim.store.manifest import read_manifest, write_manifest
+from tests.process.pipeline import backtest
+
+pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+
+# A command line whose parent does `act` in every turn of its loop.
+DRIVER = """
+import os, signal, sys
+import procs.run
+from procs.cli.main import main
+from ringsim.control import S_INPUTS, Stage, block
+from ringsim.lifecycle import Lifecycle
+
+def inputs(parent):
+    return int(parent.segments.control[block(Stage.INGEST) + S_INPUTS])
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+{act}
+
+whole = procs.run.run_pipeline
+procs.run.run_pipeline = lambda prepared, screen, **how: whole(prepared, screen, act, poll_ms=1, **how)
+main()
+"""
+DIES_AT = """
+def act(parent):
+    if inputs(parent) > {messages}:
+        die()
+"""
+HALTS_AND_DIES = """
+def act(parent):
+    if inputs(parent) > 600 and not parent.trading_reason:
+        parent.command({"command": "kill", "why": "a test"})
+    if inputs(parent) > 1000:
+        die()
+"""
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory):
+    return backtest(tmp_path_factory.mktemp("twin"))
+
+
+@pytest.fixture
+def ringsim(tmp_path):
+    """A command line in a process, with a state directory of its own; act: source of what its parent does in each turn."""
+    environment = {**os.environ, "RINGSIM_STATE": str(tmp_path / "state"), "COLUMNS": "200"}
+
+    def call(*arguments, act="act = lambda parent: None"):
+        line = [sys.executable, "-c", DRIVER.replace("{act}", act), *map(str, arguments)]
+        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+
+    yield call
+    call("clean")
+
+
+def killed(ringsim, folder: Path, *options, act: str) -> Path:
+    done = ringsim("run", "--out", folder, *options, act=act)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert read_manifest(folder).exit_state == "running"
+    return folder
+
+
+def segments(folder: Path) -> list[str]:
+    return [path.name for path in FOLDER.glob(f"ringsim-{read_manifest(folder).run_id}*")]
+
+
+@pytest.mark.parametrize(
+    "messages", [pytest.param(0, marks=pytest.mark.slow), 2000, pytest.param(6500, marks=pytest.mark.slow)]
+)
+def test_a_simulated_run_goes_on_to_the_digest_of_the_undisturbed_one(ringsim, twin, tmp_path, messages):
+    options = ("--clock", "simulated", "--set", "pipeline.slice_us=100")
+    folder = killed(ringsim, tmp_path / "run", *options, act=DIES_AT.format(messages=messages))
+    assert segments(folder)
+    done = ringsim("run", "--resume", folder, "--json")
+    result = json.loads(done.stdout)
+    assert result["digest"] == twin["digest"] and result["exit_state"] == "DONE" and done.returncode == 0
+    assert read_manifest(folder).result["digest"] == twin["digest"] and not segments(folder)
+
+
+def test_without_its_memory_it_is_folded_again_into_the_same_database(ringsim, twin, tmp_path):
+    options = ("--clock", "simulated", "--set", "pipeline.slice_us=100")
+    folder = killed(ringsim, tmp_path / "run", *options, act=DIES_AT.format(messages=3000))
+    assert ringsim("clean").returncode == 0 and not segments(folder)
+    result = json.loads(ringsim("run", "--resume", folder, "--json").stdout)
+    assert result["digest"] == twin["digest"] and not segments(folder)
+
+
+def test_a_realtime_run_goes_on_with_its_ledger_its_orders_and_its_kill_switch(ringsim, tmp_path):
+    options = ("--speed", "20", "--duration", "30")
+    folder = killed(ringsim, tmp_path / "run", *options, act=HALTS_AND_DIES)
+    done = ringsim("run", "--resume", folder, "--json")
+    result = json.loads(done.stdout)
+    assert result["exit_state"] == "HALTED" and done.returncode == 3
+    assert result["messages_taken"] > 1000 and result["orders"]["submitted"] > 0
+    with contextlib.closing(sqlite3.connect(result["database"])) as database:
+        for ring, count, last in database.execute("SELECT ring, count(*), max(seq) FROM ring_records GROUP BY ring"):
+            assert count == last + 1 == result["rings"][ring]["published"], f"{ring} has holes"
+        (open_orders,) = database.execute("SELECT open_orders FROM positions").fetchone()
+    assert open_orders == 0
+
+
+def test_what_cannot_go_on_says_why_in_one_line(ringsim, tmp_path):
+    def refused(*arguments):
+        done = ringsim("run", "--resume", *arguments)
+        assert done.returncode == 2, done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("ringsim: ")]
+        return line
+
+    assert "no run" in refused("nosuch")
+    folder = killed(ringsim, tmp_path / "run", "--speed", "20", act=DIES_AT.format(messages=300))
+    assert "no other option" in refused(folder, "--speed", "2")
+    manifest = read_manifest(folder)
+    for changed, why in (({"exit_state": "DONE"}, "has ended"), ({"source_hash": "0" * 64}, "is not what it was")):
+        write_manifest(
+            folder, type(manifest)(**{k: getattr(manifest, k) for k in manifest.__struct_fields__} | changed)
+        )
+        assert why in refused(folder)
+    write_manifest(folder, manifest)
+    plan = (folder / "plan.json").read_bytes()
+    (folder / "plan.json").write_bytes(plan[: len(plan) // 2])
+    assert "damaged" in refused(folder)
+    (folder / "plan.json").unlink()
+    assert "before it had begun" in refused(folder)
+    (folder / "plan.json").write_bytes(plan)
+    assert ringsim("clean").returncode == 0
+    assert "is gone" in refused(folder)
