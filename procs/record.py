@@ -3,16 +3,17 @@
 import contextlib
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from procs.folders import state_root
 from procs.prepare import Prepared
-from ringsim.config import Effective
+from ringsim.config import Effective, in_run_folder
 from ringsim.store.errors import StoreError
 from ringsim.store.files import write_whole
-from ringsim.store.manifest import Manifest, Setting, SourceFile, source_hash, versions, write_manifest
+from ringsim.store.manifest import Manifest, Setting, SourceFile, read_manifest, source_hash, versions, write_manifest
 from ringsim.store.runs import RunIndex
 from ringsim.summary import FAILED, INTERRUPTED
 
@@ -50,3 +51,9 @@ def finish(manifest: Manifest, prepared: Prepared, result: dict[str, Any]) -> No
     write_manifest(prepared.folder, msgspec.structs.replace(manifest, exit_state=result["exit_state"], result=result))
     encoder = msgspec.json.Encoder(decimal_format="number")
     write_whole(prepared.folder / "summary.json", msgspec.json.format(encoder.encode(result)))
+
+
+def database_of(folder: Path) -> Path:
+    """The database of the run in a folder, which may have been moved since. Raises what read_manifest does."""
+    settings = {s.path: s.value for s in read_manifest(folder).settings}
+    return in_run_folder(str(settings["strategy.persistence.database_path"]), folder)

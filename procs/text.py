@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ringsim.store.compare import Comparison, Difference
+
 
 def _count(n: int) -> str:
     return f"{n:,}"
@@ -45,3 +47,26 @@ def summary_text(r: dict[str, Any]) -> str:
     lines += [f"  note: {note}" for note in r["notes"]]
     lines += [f"  digest    {r['digest']}", f"  in        {r['out']}"]
     return "\n".join(lines)
+
+
+def difference_text(found: Comparison) -> str:
+    """Where two runs part, a line a field; `<` the first run, `>` the second."""
+    counts = ", ".join(f"{ring} {_count(a)} and {_count(b)}" for ring, (a, b) in found.records.items())
+    if found.first is None:
+        return f"no difference ({counts} records)"
+    lines = [f"they part at {_place(found.first)}  (records: {counts})"]
+    a, b = found.first.a, found.first.b
+    if a is None or b is None:
+        lines.append(f"  only the {'second' if a is None else 'first'} run has it:")
+        lines += [f"    {name:<17} {value}" for name, value in (a or b or {}).items() if value]
+    else:
+        lines.append(f"  both have kind {a['kind']}" if a["kind"] == b["kind"] else "  of different kinds")
+        for name in found.first.fields:
+            lines.append(f"    {name:<17} < {a.get(name, '-')}   > {b.get(name, '-')}")
+    if found.also is not None:
+        lines.append(f"  and at {_place(found.also)}")
+    return "\n".join(lines)
+
+
+def _place(difference: Difference) -> str:
+    return f"record {_count(difference.seq)} of {difference.ring}, {difference.time_ns} ns"

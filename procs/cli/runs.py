@@ -100,6 +100,26 @@ def verify(run: Run = "latest", json: Json = False) -> None:
     raise typer.Exit(DONE if found.result == SAME else FAILURE)
 
 
+@app.command(epilog="Example: ringsim diff latest runs/20260101-120000-ab12")
+def diff(
+    one: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its beginning, its folder, or latest.")],
+    other: Annotated[str, typer.Argument(metavar="RUN", help="Another one.")],
+    json: Json = False,
+) -> None:
+    """The first record in which two runs differ, in words: 0 they are the same, 1 they differ."""
+    from procs.folders import state_root
+    from procs.record import database_of
+    from procs.text import difference_text
+    from ringsim.store.compare import compare
+    from ringsim.store.runs import RunIndex
+
+    out, index = Output(json), RunIndex(state_root())
+    found = compare(*(database_of(index.resolve(run).folder) for run in (one, other)))
+    out.result(found)
+    out.show(difference_text(found))
+    raise typer.Exit(DONE if found.same else FAILURE)
+
+
 @app.command(epilog="Example: ringsim clean --dry-run")
 def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False, json: Json = False
