@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from procs.commands import CommandServer
+from procs.health import health
 from procs.janitor import remove_run
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
@@ -450,27 +451,7 @@ class Supervisor:
     def health(self) -> dict[str, Any]:
         """Liveness and readiness, with the reasons in words."""
         assert self.segments is not None
-        words, now = self.segments.control, time.monotonic_ns()
-        stages = {}
-        for role in ROLES:
-            at = c.block(c.Stage[role.upper()])
-            age = now - int(words[at + c.S_HEARTBEAT_NS])
-            stages[role] = {
-                "pid": int(words[at + c.S_PID]),
-                "state": c.StageState(int(words[at + c.S_STATE])).name,
-                "heartbeat_ms": round(age / 1e6, 1),
-                "live": age < HEARTBEAT_STALE_NS,
-            }
-        return {
-            "run_id": self.plan.run_id,
-            "ready": self.lifecycle is Lifecycle.READY and int(words[c.P_RUN]) == c.RunState.RUNNING,
-            "live": all(s["live"] for s in stages.values()),
-            "lifecycle": self.lifecycle.name,
-            "run_state": c.RunState(int(words[c.P_RUN])).name,
-            "trading": Trading(int(words[c.P_TRADING])).name,
-            "reasons": list(self.reasons.values()),
-            "stages": stages,
-        }
+        return health(self.plan.run_id, self.segments.control, ROLES, self.lifecycle, list(self.reasons.values()))
 
     # End
 

@@ -10,7 +10,6 @@ Tests assert the emitted IR and the assembly of both machines: x86 hides a missi
 
 import os
 import platform
-import signal
 import time
 from typing import Any
 
@@ -21,6 +20,7 @@ from numba.extending import overload
 
 intrinsic: Any = extending.intrinsic  # numba's stubs count the typing context among the arguments of a call
 
+_SIGKILL = 9
 ALIGN = 8  # a smaller alignment silently becomes a library call
 
 
@@ -126,7 +126,7 @@ def _yield(typingctx):
 def _die(typingctx):
     def codegen(context, builder, signature, args):
         i32 = ir.IntType(32)
-        _call(builder, "raise", i32, [i32], [ir.Constant(i32, int(signal.SIGKILL))])
+        _call(builder, "raise", i32, [i32], [ir.Constant(i32, _SIGKILL)])
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -205,7 +205,7 @@ def yield_core():
 
 def die():
     """SIGKILL to the own process, from within compiled code: nothing after it runs."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), _SIGKILL)
 
 
 def sleep_ns(duration_ns):
