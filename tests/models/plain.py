@@ -43,23 +43,35 @@ def search_turns(
 ) -> int:
     """Number of situations that turns (a label and the situation after it) lead to from the first one.
 
-    Broken, with the way there, if in one of them nobody has a turn and it is no end.
+    Broken, with the way there, if from one of them no end can be reached any more.
     """
     came_from: dict[Any, tuple[Any, str]] = {first: (None, "")}
+    before: dict[Any, list[Any]] = {first: []}
     todo = [first]
     while todo:
         situation = todo.pop()
-        stuck = not is_end(situation)
         for label, after in turns(situation):
-            stuck = False
             if after not in came_from:
                 came_from[after] = (situation, label)
+                before[after] = []
                 todo.append(after)
-        if stuck:
-            way: list[str] = []
-            at = situation
-            while came_from[at][0] is not None:
-                at, label = came_from[at]
-                way.append(label)
-            raise Broken(f"deadlock: {situation}\n  " + "\n  ".join(reversed(way)))
+            before[after].append(situation)
+    todo = [situation for situation in came_from if is_end(situation)]
+    reaches_an_end = set(todo)
+    while todo:
+        earlier = [situation for situation in before[todo.pop()] if situation not in reaches_an_end]
+        reaches_an_end.update(earlier)
+        todo += earlier
+    for situation in came_from:
+        if situation not in reaches_an_end:
+            raise Broken(f"from here no end is reached: {situation}\n  " + "\n  ".join(_way(came_from, situation)))
     return len(came_from)
+
+
+def _way(came_from: dict[Any, tuple[Any, str]], situation: Any) -> list[str]:
+    """What led to a situation, turn by turn."""
+    labels: list[str] = []
+    while came_from[situation][0] is not None:
+        situation, label = came_from[situation]
+        labels.append(label)
+    return labels[::-1]

@@ -30,8 +30,8 @@ def slow(*values):
 
 
 def tight(run):
-    """Every ring as small as it may be."""
-    return run._replace(order_slots=1, report_slots=1, market_slots=2)
+    """Every ring as small as it may be (orders: protocol P5, one order unanswered and one that the next input may cause)."""
+    return run._replace(order_slots=2, report_slots=1, market_slots=2)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,12 @@ def test_a_lag_larger_than_the_market_ring_never_ends(slots, ends):
     else:
         with pytest.raises(Broken, match="the end is never reached"):
             search(Plain, scene(run))
+
+
+def test_rings_smaller_than_credit_allows_stop_both_stages():
+    """The order that waits for the broker leaves no room for another, its fill none for the report: see credit."""
+    with pytest.raises(Broken, match="the end is never reached"):
+        search(Plain, scene(tight(TIMED)._replace(order_slots=1)))
 
 
 def test_the_reference_is_what_it_should_be():
