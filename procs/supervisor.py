@@ -34,7 +34,7 @@ from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
 from procs.status import Status, read_status, write_status
 from procs.topology import RECORD_DTYPES, Plan, Segments
-from procs.watchdog import Child, stalled
+from procs.watchdog import Child, ending, stalled
 from ringsim import control as c
 from ringsim.lifecycle import Change, Lifecycle, change
 from ringsim.limits import HEARTBEAT_STALE_NS
@@ -179,7 +179,7 @@ class Supervisor:
                 self.log.error("the launcher failed\n%s", message["traceback"])
             self._fail(message["failed"])
         elif "ended" in message and message["status"] != 0:
-            self.log.warning("%s %s", message["ended"], _ending(message["status"]))
+            self.log.warning("%s %s", message["ended"], ending(message["status"]))
 
     def _launcher_died(self) -> None:
         """Its stages die with it; a new launcher starts all of them again."""
@@ -187,7 +187,7 @@ class Supervisor:
         self.channel.close()
         self.launcher_alive = False
         status = self.launcher.wait() if self.launcher else 0
-        reason = f"the launcher {_ending(status)} and its stages with it"
+        reason = f"the launcher {ending(status)} and its stages with it"
         if self.ending or self.lifecycle in (Lifecycle.INIT, Lifecycle.WARMUP):
             self._fail(reason)
             return
@@ -314,13 +314,13 @@ class Supervisor:
     def _watch_persistence(self) -> None:
         """Money waits for the database: when it is far behind, the run is DEGRADED and says why."""
         assert self.segments is not None
+        behind = 0.0
         for name, ring in self.segments.rings.items():
-            lag = max(ring.lag().values())
+            lags = ring.lag()
+            lag = max(lags.values())
             if lag > self.max_lag[name][0]:
                 self.max_lag[name] = (lag, ring.who_gates())
-        behind = max(
-            ring.lag()["persistence"] / ring.capacity for name, ring in self.segments.rings.items() if name != "market"
-        )
+            behind = max(behind, lags.get("persistence", 0) / ring.capacity)
         if behind > 0.5 and PERSISTENCE_LAG not in self.reasons:
             self.degrade(PERSISTENCE_LAG, f"persistence is {behind:.0%} of a ring behind")
         elif behind < 0.25 and PERSISTENCE_LAG in self.reasons:
@@ -494,9 +494,3 @@ class Supervisor:
             self.segments.close()
             self.segments = None
         remove_run(self.plan.run_id)
-
-
-def _ending(status: int) -> str:
-    if status < 0:
-        return f"was killed by {signal.Signals(-status).name}"
-    return f"ended with status {status}"

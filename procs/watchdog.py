@@ -5,6 +5,7 @@ A stage that is alive and says nothing is stalled if it is stopped (SIGSTOP), if
 """
 
 import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -54,3 +55,10 @@ def stalled(child: Child, beat_ns: int, now_ns: int) -> str | None:
     if used_s - child.used_s > HEARTBEAT_STALE_NS / 2e9:
         return "it runs without beating"
     return "it does not run" if silent > STARVED_NS else None
+
+
+def ending(status: int) -> str:
+    """A process's exit status in words."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"

@@ -1,13 +1,17 @@
-"""Two searches without a weak memory: one shared step at a time, and whole turns at a time.
+"""Searches without a weak memory: one shared step at a time, whole turns at a time, and long runs at random.
 
 P1's models show which accesses need which order. Where that is not the question, every store is seen at once: the
 situations are fewer by a factor of ten, and the rings and runs searched can be longer.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from random import Random
 from typing import Any
 
-from tests.ring.machines import Broken
+from tests.ring.machines import Broken, Scene, _steps
+
+_STEPS_MAX = 50_000  # of a walk: ten times the longest that came to its end
+_KILL_WEIGHT = 0.02  # against a step's at most 1.05: kills land anywhere in a walk, not all at its beginning
 
 
 class Plain:
@@ -75,3 +79,23 @@ def _way(came_from: dict[Any, tuple[Any, str]], situation: Any) -> list[str]:
         situation, label = came_from[situation]
         labels.append(label)
     return labels[::-1]
+
+
+def walk(scene: Scene, chance: Random, name: str) -> int:
+    """One way through a scene that is too large to search, drawn by chance; processes differ in speed. Returns its steps.
+
+    Broken, with `name`, if something happens that must not, or the end does not come.
+    """
+    speeds = [chance.random() + 0.05 for _ in scene.programs]
+    situation = (Plain.start(scene.values, len(scene.programs)), tuple(scene.states), scene.kills)
+    for taken in range(_STEPS_MAX):
+        try:
+            steps = list(_steps(Plain, scene, situation))
+        except Broken as broken:
+            raise Broken(f"{name}: {broken}") from None
+        if all(step[0][1] == "is killed" for step in steps):
+            return taken
+        weights = [_KILL_WEIGHT if label[1] == "is killed" else speeds[label[0]] for label, _ in steps]
+        situation = chance.choices(steps, weights)[0][1]
+        scene.check([getattr(state, "state", state) for state in situation[1]])
+    raise Broken(f"{name}: no end after {_STEPS_MAX} steps: {situation[1]}")

@@ -13,6 +13,7 @@ an output (that tuple and a number) shows every input that was lost, doubled or 
     step_over, emit, emit_again, settle               ringsim/fold/intake.py
     _take_over                     published, scan    ringsim/ring/ring.py
     PersistenceStage.slice         persistence()      procs/stages/persistence.py
+    _choose, _send, ingest_redo    Plant.in_parts     procs/stages/ingest.py
 
 The stage's own words are never read back but by its replacement: while it lives it knows what it stored there.
 """
@@ -39,6 +40,7 @@ class Rules(NamedTuple):
     skip_published: bool = True  # a redo publishes only what was not
     room_for_worst: bool = True  # an input is taken only if the output ring has room for the worst case
     counts_absolute: bool = True  # lost records are stored as a copy of the state's count
+    whole_message: bool = True  # no commit while an input's outputs are sent in part
     stored_first: bool = True  # persistence releases what the database holds
 
 
@@ -49,6 +51,7 @@ class Plant(NamedTuple):
     free: int = 2  # records through ring F
     journal: int = 2  # entries
     out: int = 2  # slots
+    in_parts: bool = False  # ingest: outputs wait one by one for room, so an input may cause more than the ring holds
     rules: Rules = Rules()
 
     G_SLOT = 0
@@ -213,7 +216,7 @@ def stage(plant):
         """_has_room; then any ring that has something."""
         worst = _WORST if rules.room_for_worst else 1
         waiting = s._replace(at="live", seen=0)
-        if s.pos.out + worst - s.seen > plant.out:
+        if s.pos.out + worst - s.seen > plant.out and not plant.in_parts:
             return step(waiting)
         return [
             Load(
@@ -275,7 +278,19 @@ def stage(plant):
             seq = s.published
         elif s.head > 0 and seq < s.published:
             return Load(plant.slot(seq), RELAXED, lambda record: compared(counted, seq, content, record))
-        return Store(plant.slot(seq), (seq + 1, content), RELEASE, counted)
+        if plant.in_parts and s.seen != "room":
+            return wait(s)
+        return Store(plant.slot(seq), (seq + 1, content), RELEASE, counted._replace(seen=0))
+
+    def wait(s):
+        """_send: there is room for one more, or it waits."""
+        if s.pos.journal < s.head:
+            raise Broken(f"only the last input can be half published, and {s.pos.journal} of {s.head} is")
+        room = s._replace(seen="room")
+        looks = Load(plant.OUT_CURSOR, ACQUIRE, lambda cursor: room if s.pos.out < cursor + plant.out else s)
+        if rules.whole_message or s.seen == "good":
+            return looks
+        return [looks, Store(plant.GOOD, s.work, RELEASE, s._replace(seen="good"))]
 
     def compared(s, seq, content, record):
         if record[0] == seq + 1 and record[1] != content:
@@ -286,19 +301,17 @@ def stage(plant):
         pos, number = s.pos._replace(out=s.pos.out + 1), s.number + 1
         last = number == _OUTPUTS[s.entry[0]]
         after = s._replace(pos=pos, number=number, at="emit")
-        if last or s.head > 0:
+        if last or s.head > 0 or plant.in_parts:
             after = after._replace(at="publish")
         return Store(copy_word(s.work, 0), pos, RELAXED, after)
 
     def publish(s):
         """All outputs of an input at once; in a redo one by one, those that are missing."""
         last = s.number == _OUTPUTS[s.entry[0]]
-        after = s
+        after = s._replace(at="emit")
         if last:
             more = s.pos.journal < s.head
             after = s._replace(at="redo" if more else "live", head=s.head if more else 0, entry=None, number=0)
-        else:
-            after = s._replace(at="emit")
         out = s.pos.out if rules.skip_published or s.head == 0 else s.published + 1
         if out <= s.published:
             return step(after)

@@ -21,11 +21,13 @@ def slow(*values):
         (Plain, Plant(gating=1, free=1), 2),  # the second kill may hit the replacement in its recovery
         (Plain, Plant(gating=1, free=2), 1),
         (Plain, Plant(gating=2, free=1, journal=1), 1),  # a commit after every input
+        (Plain, Plant(gating=1, free=1, out=1, in_parts=True), 2),
         (Tso, Plant(gating=1, free=0), 1),
         (Views, Plant(gating=1, free=0), 1),
         slow(Plain, Plant(gating=2, free=2), 2),
         slow(Plain, Plant(gating=1, free=3, journal=4, out=4), 1),
         slow(Plain, Plant(gating=1, free=1), 4),
+        slow(Plain, Plant(gating=2, free=2, out=1, in_parts=True), 2),
         slow(Tso, Plant(gating=1, free=1), 1),
         slow(Views, Plant(gating=1, free=1), 1),
     ],
@@ -52,6 +54,7 @@ def test_persistence_killed_anywhere_has_every_output_once(plant, kills):
         (Rules(journal_moves=False), Plant(gating=1, free=1), "inputs lost or taken twice"),
         (Rules(skip_published=False), Plant(gating=1, free=1), "overwritten before persistence has it"),
         (Rules(room_for_worst=False), Plant(gating=1, free=1), "overwritten before persistence has it"),
+        (Rules(whole_message=False), Plant(gating=1, free=1, out=1, in_parts=True), "not those of one run"),
         (Rules(counts_absolute=False), Plant(gating=1, free=2), "the ring's word says 2 lost, and it were 1"),
     ],
     ids=lambda value: "",
