@@ -2,7 +2,7 @@
 
 Invariant: an SQLite error leaves this package only by one of the names in store.errors; nothing is changed in a file before
 it is known to be ours. Nothing here waits while it holds a lock: what was busy is left, the caller's `wait` is called, and
-all of it is tried again.
+all of it is tried again. (A connection that only reads has no lock to hold back.)
 """
 
 import sqlite3
@@ -35,6 +35,7 @@ T = TypeVar("T")
 # A busy database: 2, 4, 8 ... ms, at most 64 ms at a time, 0.6 s in all; then the caller hears of it.
 TRIES = 14
 PAUSE_S, PAUSE_MAX_S = 0.002, 0.064
+READ_PATIENCE_S = 5.0
 
 RECORD_BYTES = ORDER.itemsize - 8  # without the stamp
 DTYPES = {"orders": ORDER, "reports": REPORT}
@@ -86,12 +87,14 @@ def record_bytes(records: np.ndarray) -> np.ndarray:
 def connect_reading(path: Path) -> sqlite3.Connection:
     """A connection to a run's database that changes nothing, also while it is being written. Typed errors; see Store.open.
 
+    A reader holds nothing that anybody waits for, so it waits itself, READ_PATIENCE_S at most, for a database that is busy: a
+    writer that was killed keeps its locks until it is gone, which on a busy machine is a moment later.
     Opened for writing where that is allowed, and told not to: a purely reading connection that comes last leaves the log's
     two files behind, this one removes them.
     """
     look(path)
     try:
-        connection = connect(path, "mode=rw")
+        connection = connect(path, "mode=rw", patience_s=READ_PATIENCE_S)
         try:
             check_kind(connection, path)
         except StoreReadOnly:
@@ -108,9 +111,12 @@ def connect_reading(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path, how: str) -> sqlite3.Connection:
-    """A connection in autocommit mode that never waits by itself. how: of SQLite's URI, mode=rw, mode=rwc or immutable=1."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=0, isolation_level=None)
+def connect(path: Path, how: str, *, patience_s: float = 0.0) -> sqlite3.Connection:
+    """A connection in autocommit mode. how: of SQLite's URI, mode=rw, mode=rwc or immutable=1.
+
+    patience_s: how long a statement waits for others' locks; a connection that writes never waits by itself.
+    """
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=patience_s, isolation_level=None)
 
 
 def connect_temporary() -> sqlite3.Connection:

@@ -1,6 +1,8 @@
 """Laws of the digest: the records, the database and the recipe in words agree; every field of every record counts."""
 
 import hashlib
+import sqlite3
+import threading
 
 import numpy as np
 import pytest
@@ -127,6 +129,23 @@ def test_an_account_of_numbers_that_nobody_declared_agrees_too(create: Create):
 def test_an_empty_run_has_a_digest(create: Create):
     nothing = build([])
     assert digest_database(create().path) == digest_records(nothing.orders, nothing.reports) == by_hand(nothing)
+
+
+def test_a_writer_that_is_not_quite_gone_is_waited_for(create: Create):
+    """A killed one keeps its locks until the machine has had the time to end it."""
+    store = create()
+    store.write((0, some.orders), (0, some.reports))
+    expected, path = digest_database(store.path), store.path
+    store.close()
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("PRAGMA locking_mode = EXCLUSIVE")
+    writer.execute("BEGIN IMMEDIATE")
+    with sqlite3.connect(path, timeout=0) as other, pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("SELECT count(*) FROM cursors").fetchone()
+    gone = threading.Timer(0.2, writer.close)
+    gone.start()
+    assert digest_database(path) == expected
+    gone.join()
 
 
 def test_missing_records_are_named_and_not_hashed(create: Create):
