@@ -42,12 +42,14 @@ def tight(run):
 @pytest.mark.parametrize(
     ("machine", "run", "kills"),
     [
-        (Plain, LONG, 1),
+        (Plain, SHORT, 2),
+        (Plain, LONG, 0),
         (Plain, TIMED, 0),
         (Plain, TIED, 0),
         (Plain, tight(LONG), 0),
         (Plain, LAGGING, 1),
         (Tso, SHORT, 0),
+        slow(Plain, LONG, 2),
         slow(Plain, TIMED, 1),
         slow(Plain, TIED, 1),
         slow(Plain, tight(LONG), 2),
