@@ -154,7 +154,8 @@ def _give_up(channel: socket.socket, error: Exception) -> NoReturn:
 def main() -> None:
     """`python -m procs.launcher CHANNEL_FD PLAN PARENT_PID`; started by the supervisor alone."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    for number in (signal.SIGINT, signal.SIGHUP):  # the parent's business; inherited by the stages: no window
+    # The parent's business, also where a whole group is told to go (timeout, systemd); inherited by the stages: no window.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     tie_to(int(sys.argv[3]))
     from procs.topology import Plan, Segments

@@ -130,6 +130,19 @@ def test_a_signal_at_any_moment_drains_the_run_and_keeps_all(tmp_path, as_from_a
     assert run["orders"]["accepted"] == run["orders"]["cancelled"] + run["orders"]["filled"], "nothing stays open"
 
 
+def test_a_sigterm_to_the_whole_group_is_the_parents_business(tmp_path):
+    """`timeout` and systemd tell all processes: a launcher that went would take the stages along."""
+    sent = []
+
+    def each_turn(parent):
+        if not sent and parent.lifecycle is Lifecycle.READY and inputs(parent, Stage.INGEST) > 50:
+            sent.append(parent.launcher.pid)
+            os.kill(parent.launcher.pid, signal.SIGTERM)
+
+    run = processes(tmp_path, each_turn=each_turn, run__duration_s=3)
+    assert sent and run["exit_state"] == "DONE" and run["restarts"] == 0 and run["lifecycle"][-1][1] == "READY"
+
+
 def test_a_signal_before_the_segments_are_made_is_not_lost(tmp_path, as_from_a_terminal, monkeypatch):
     from procs import supervisor
 
