@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from procs.supervisor import Supervisor
-from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, Stage, block
+from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, S_TRAP_HANGS, Stage, block
 from ringsim.fold.trap import Point
 from ringsim.lifecycle import Lifecycle
 
@@ -101,6 +101,8 @@ class Trapper:
     seed, and not from the machine.
     """
 
+    what = "SIGKILL"
+
     def __init__(self, traps: Mapping[str, Iterator[Point]], planned: int, seed: int, gap: tuple[int, int]) -> None:
         self.traps, self.planned, self.gap = dict(traps), planned, gap
         self.strikes: list[Strike] = []
@@ -118,7 +120,7 @@ class Trapper:
             fired = self._set.pop(role, None)
             if fired is not None:
                 inputs = int(words[at + S_TRAP_AT])
-                self.strikes.append(Strike("SIGKILL", role, inputs, time.monotonic_ns(), fired.name))
+                self.strikes.append(Strike(self.what, role, inputs, time.monotonic_ns(), fired.name))
             point = next(points, None) if len(self.strikes) < self.planned else None
             if point is not None:
                 again = point in (Point.RESTART_HALF, Point.REDO)
@@ -126,6 +128,22 @@ class Trapper:
                 self._set[role] = point
                 words[at + S_TRAP_AT] = 0 if again else inputs_of(parent, role) + gap
                 words[at + S_TRAP] = point
+
+
+class Hanger(Trapper):
+    """A stage hangs once, in the middle of its kernel: it uses its core and does not beat."""
+
+    what = "hang"
+
+    def __init__(self, stage: str, seed: int, gap: tuple[int, int]) -> None:
+        super().__init__({stage: iter([Point.JOURNALLED])}, 1, seed, gap)
+        self._at = block(Stage[stage.upper()]) + S_TRAP_HANGS
+
+    def each_turn(self, parent: Supervisor) -> None:
+        if parent.segments is not None:
+            # Taken back once the stage is replaced: its successor meets no trap.
+            parent.segments.control[self._at] = parent.restarts == 0
+        super().each_turn(parent)
 
 
 class LauncherKiller:

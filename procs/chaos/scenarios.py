@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from procs.chaos.inject import Injector, LauncherKiller, Pauser, Signaller, Trapper
+from procs.chaos.inject import Hanger, Injector, LauncherKiller, Pauser, Signaller, Trapper
 from procs.supervisor import ROLES
 from ringsim.fold.trap import Point
 
@@ -127,6 +127,11 @@ SCENARIOS: dict[str, Scenario] = {
             "pause-long",
             "SIGSTOP for good: declared stalled, killed, seen dead, replaced",
             lambda o: Pauser(o.stage or "strategy", _LONG_S, o.seed, _GAP),
+        ),
+        Scenario(
+            "hang-in-kernel",
+            "a stage never comes back from its kernel: it runs without beating, is killed and replaced",
+            lambda o: Hanger(o.stage or "strategy", o.seed, _GAP),
         ),
         Scenario(
             "launcher-kill",

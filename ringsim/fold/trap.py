@@ -9,8 +9,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from ringsim.atomics import die, load_relaxed, store_relaxed, store_release
-from ringsim.control import S_TRAP, S_TRAP_AT
+from ringsim.atomics import die, load_relaxed, pause, store_relaxed, store_release
+from ringsim.control import S_TRAP, S_TRAP_AT, S_TRAP_HANGS
 from ringsim.kernel import kernel
 from ringsim.ring.producer import begin
 
@@ -49,6 +49,8 @@ def trap(control, at, point, inputs):
     """Die here if that was asked. at: the stage's block of the control page. inputs: how many the stage has taken."""
     if load_relaxed(control, at + S_TRAP) == point and inputs >= load_relaxed(control, at + S_TRAP_AT):
         store_release(control, at + S_TRAP, _NONE)
+        while load_relaxed(control, at + S_TRAP_HANGS) != 0:
+            pause()  # a kernel that hangs: it runs, and does not beat
         die()
 
 

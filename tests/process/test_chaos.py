@@ -1,12 +1,19 @@
 """Deaths at named instructions: the run ends as if nothing had happened, and nothing of it is left."""
 
+import contextlib
+import sqlite3
+
+import numpy as np
 import pytest
 
+from procs.chaos.inject import Trapper
 from procs.chaos.run import run_scenario
 from procs.chaos.scenarios import SCENARIOS, Options
 from procs.chaos.verdict import PASS
 from ringsim.config import load
 from ringsim.fold.trap import Point
+from ringsim.records import ORDER, REPORT, OrderKind, ReportFlag, ReportKind
+from tests.process.pipeline import processes
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
 
@@ -32,3 +39,42 @@ def test_two_hundred_deaths_in_one_run_change_nothing(seed):
     found = verdict("random", seed=seed, kills=200)
     assert found.verdict == PASS and found.kills >= 200, found.problems
     assert {strike.stage for strike in found.strikes} == {"ingest", "strategy", "execution", "persistence"}
+
+
+def stored(database, ring, dtype):
+    """The records of a ring as the database has them, without holes and without doubles."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(
+            "SELECT seq, record FROM ring_records WHERE ring = ? ORDER BY seq", (ring,)
+        ).fetchall()
+    assert [seq for seq, _ in rows] == list(range(len(rows)))
+    return np.frombuffer(b"".join(b"\0" * 8 + record for _, record in rows), dtype)
+
+
+def test_under_the_realtime_clock_each_input_takes_effect_exactly_once(tmp_path):
+    """Stages die while the feed goes on: every order is answered once, and what was filled is what the ledger says."""
+    points = [Point.JOURNALLED, Point.FOLDED, Point.HALF_RECORD, Point.WRITTEN, Point.PUBLISHED, Point.BEFORE_RELEASE]
+    trapper = Trapper({stage: iter(points) for stage in ("ingest", "strategy", "execution")}, 18, 5, (1, 40))
+    run = processes(
+        tmp_path,
+        each_turn=trapper.each_turn,
+        run__clock="realtime",
+        run__speed=10,
+        pipeline__restart_budget=1000,
+        strategy__persistence__batch_size=10,
+    )
+    assert len(trapper.strikes) == run["restarts"] >= 12 and run["exit_state"] == "DONE"
+    assert {strike.stage for strike in trapper.strikes} == {"ingest", "strategy", "execution"}
+    orders, reports = stored(run["database"], "orders", ORDER), stored(run["database"], "reports", REPORT)
+    assert {"orders": len(orders), "reports": len(reports)} == {
+        k: run["rings"][k]["published"] for k in ("orders", "reports")
+    }
+
+    ids = orders["order_id"][orders["kind"] == OrderKind.NEW]
+    assert sorted(ids) == list(range(1, len(ids) + 1)) and len(ids) > 20
+    returned = reports[(reports["flag_bits"] & ReportFlag.RETURNS_CREDIT) != 0]
+    returned = returned[returned["kind"] != ReportKind.ACCOUNT]
+    assert len(returned) == len(orders), "every record of the orders ring is answered exactly once"
+    ended = np.isin(reports["kind"], (ReportKind.CANCELLED, ReportKind.REJECTED, ReportKind.PROVISIONAL))
+    ends = reports["order_id"][ended | ((reports["kind"] == ReportKind.FILL) & (reports["left_lots"] == 0))]
+    assert set(ids) <= set(ends) and len(set(ends[ends > 0])) == (ends > 0).sum(), "no order ends twice"
