@@ -49,7 +49,7 @@ def resumption(folder: Path) -> Resumption:
         raise BadInput(f"run {manifest.run_id} was killed before it had begun: start it anew") from None
     except msgspec.MsgspecError as error:
         raise BadInput(f"the plan of run {manifest.run_id} is damaged, or of another version: {error}") from None
-    memory = _memory(plan)
+    memory = left_in_memory(plan)
     found = changes(manifest)
     if found:
         raise BadInput(f"run {manifest.run_id} cannot go on where it stood: {'; '.join(found)}")
@@ -69,7 +69,7 @@ def resumption(folder: Path) -> Resumption:
     return Resumption(manifest, prepared, memory == THERE)
 
 
-def _memory(plan: Plan) -> str:
+def left_in_memory(plan: Plan) -> str:
     """What the killed parent has left in shared memory. BadInput if it, or one of its stages, lives."""
     try:
         page = Segment(segment_name(plan.run_id, "control"), populate=False)

@@ -164,3 +164,20 @@ class LauncherKiller:
         ):
             parent.launcher.kill()
             self.strikes.append(Strike("SIGKILL", "launcher", inputs, time.monotonic_ns()))
+
+
+class ParentKiller:
+    """The parent kills itself, with everything that hangs on it, once ingest has taken some messages."""
+
+    def __init__(self, seed: int, gap: tuple[int, int]) -> None:
+        self.strikes: list[Strike] = []
+        self.planned = 1
+        self.at = random.Random(seed).randint(*gap)
+
+    def kill_own(self, parent: Supervisor) -> None:
+        """In the run that dies."""
+        if parent.lifecycle is Lifecycle.READY and inputs_of(parent, "ingest") >= self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def each_turn(self, parent: Supervisor) -> None:
+        """In the run that goes on: nothing more."""

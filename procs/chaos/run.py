@@ -1,14 +1,18 @@
 """One scenario from its twin to its verdict, in a folder of its own."""
 
+import os
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from procs.chaos.inject import ParentKiller, Strike
 from procs.chaos.scenarios import SCENARIOS, Options, Scenario
 from procs.chaos.verdict import Verdict, judge
 from procs.prepare import Prepared, prepare_run
+from procs.resume import THERE, left_in_memory
 from procs.run import run_backtest, run_pipeline
 from procs.screens import choose_screen
 from procs.supervisor import ROLES
@@ -47,9 +51,26 @@ def run_scenario(scenario: Scenario, options: Options, effective: Effective) -> 
         prepared = _prepared(effective, Path(folder))
         injector = scenario.make(options)
         screen = choose_screen(prepared.instrument, f"chaos {scenario.name}", live=False)
-        run = run_pipeline(prepared, screen, injector.each_turn, poll_ms=_POLL_MS)
+        adopt = isinstance(injector, ParentKiller) and _parent_dies(prepared, injector)
+        run = run_pipeline(prepared, screen, injector.each_turn, poll_ms=_POLL_MS, adopt=adopt)
         orphans = [child.pid for child in psutil.Process().children(recursive=True)]
         leaked = sorted(path.name for path in FOLDER.glob(f"{PREFIX}{prepared.run_id}*"))
     stage = f" --stage {options.stage}" if options.stage else ""
     repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}"
     return judge(scenario, options.seed, injector.strikes, injector.planned, run, twin, orphans, leaked, repeat)
+
+
+def _parent_dies(prepared: Prepared, injector: ParentKiller) -> bool:
+    """Begin the run in a process of its own, whose parent is killed. Whether it was, and left its memory to go on with."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            screen = choose_screen(prepared.instrument, "", live=False)
+            run_pipeline(prepared, screen, injector.kill_own, poll_ms=_POLL_MS)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status):
+        return False
+    injector.strikes.append(Strike("SIGKILL", "parent", injector.at, time.monotonic_ns()))
+    return left_in_memory(prepared.plan) == THERE

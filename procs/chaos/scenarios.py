@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from procs.chaos.inject import Hanger, Injector, LauncherKiller, Pauser, Signaller, Trapper
+from procs.chaos.inject import Hanger, Injector, LauncherKiller, ParentKiller, Pauser, Signaller, Trapper
 from procs.supervisor import ROLES
 from ringsim.fold.trap import Point
 
@@ -132,6 +132,13 @@ SCENARIOS: dict[str, Scenario] = {
             "hang-in-kernel",
             "a stage never comes back from its kernel: it runs without beating, is killed and replaced",
             lambda o: Hanger(o.stage or "strategy", o.seed, _GAP),
+        ),
+        Scenario(
+            "kill-parent",
+            "SIGKILL to the parent: its stages end with it, and the run is resumed from the memory that it left",
+            lambda o: ParentKiller(o.seed, (200, 5000)),
+            restarts=lambda strikes: (0, 0),
+            settings={"pipeline.slice_us": 100},
         ),
         Scenario(
             "launcher-kill",
