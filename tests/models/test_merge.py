@@ -42,7 +42,7 @@ def tight(run):
 @pytest.mark.parametrize(
     ("machine", "run", "kills"),
     [
-        (Plain, SHORT, 2),
+        (Plain, SHORT, 1),
         (Plain, LONG, 0),
         (Plain, TIMED, 0),
         (Plain, TIED, 0),
