@@ -89,7 +89,10 @@ def _load_backtest(plan: Plan) -> None:
 def _cached(module: str) -> bool:
     """Whether the cache has kernels of a module as it is now. (Not all of them, if it was interrupted: they are met later.)"""
     file = import_module(module).__file__
-    return file is not None and (cache_root() / closure_key(Path(file).resolve())).is_dir()
+    if file is None:
+        return False
+    folder = cache_root() / closure_key(Path(file).resolve())
+    return any(folder.rglob("*.nbi"))  # the folder alone is made as soon as the module is imported
 
 
 @contextmanager
