@@ -19,8 +19,7 @@ from ringsim.fold.trap import BEFORE_COMMIT, FLIPPED, HALF_COPY, RESTART_HALF, t
 from ringsim.kernel import kernel
 
 GOOD = 0  # header word: 0 or 1
-COMMITS = 1  # header word: commits so far
-COMMITTED = 2  # header word: journal position of the good copy, for screens
+COMMITTED = 1  # header word: journal position of the good copy, for screens
 _HEADER_BYTES = 4096
 
 EVERY_NS = 1_000_000_000
@@ -77,7 +76,6 @@ def commit(copies, control, at, working, journal_position):
     trap(control, at, BEFORE_COMMIT, journal_position)
     store_release(copies.header, GOOD, working)
     trap(control, at, FLIPPED, journal_position)
-    copies.header[COMMITS] += 1
     copies.header[COMMITTED] = journal_position
     _copy(copies.words, working, 1 - working, 0, size // 2)
     trap(control, at, HALF_COPY, journal_position)

@@ -380,8 +380,6 @@ def settle(intake, pos, timer_ns):
     if intake.setup[I_LOSSY] == 0 and pos.market > intake.market.at[R_NEXT]:
         release(intake.market, pos.market - intake.market.at[R_NEXT])
     trap(control, at, RELEASED, pos.journal)
-    if pos.peer > intake.peer.at[R_NEXT]:
-        release(intake.peer, pos.peer - intake.peer.at[R_NEXT])
     if intake.setup[I_SIMULATED] == 1:
         market_key = pos.market_key
         if _is_there(intake.market, pos.market):
@@ -390,6 +388,9 @@ def settle(intake, pos, timer_ns):
             market_key = _NEVER
         store_release(intake.control, intake.setup[I_WORDS], min(market_key, timer_ns))
         store_release(intake.control, intake.setup[I_WORDS] + 1, pos.peer)
+    # After the words: until the peer reads `folded`, it looks up its record of that number in a slot that must still hold it.
+    if pos.peer > intake.peer.at[R_NEXT]:
+        release(intake.peer, pos.peer - intake.peer.at[R_NEXT])
 
 
 @kernel

@@ -152,9 +152,6 @@ def test_the_reference_is_what_it_should_be():
             assert list(inputs) == sorted(inputs)
 
 
-@pytest.mark.xfail(
-    reason="settle gives the peer's slots back first: with a ring of 64 a stage can misread its own", strict=True
-)
 def test_settle_gives_slots_back_after_its_words(monkeypatch):
     """Rules.released_last, in the code: the order in which it stores."""
     stored = []
