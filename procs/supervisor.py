@@ -32,6 +32,7 @@ from procs.health import health
 from procs.janitor import remove_run
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
+from procs.stalemate import Stalemate
 from procs.status import Status, read_status, write_status
 from procs.topology import RECORD_DTYPES, Plan, Segments
 from procs.watchdog import Child, ending, stalled
@@ -82,6 +83,7 @@ class Supervisor:
         self.stop_reason: str | None = None
         self._stop_by: float | None = None
         self._quiet: tuple[int, ...] | None = None
+        self._stalemate = Stalemate()
         self._fed_until_ns = 0  # of an adopted run: when its feed's process was last alive
         self._pipes: dict[tuple[str, int], PipeHandler] = {}  # by stage and generation
         self.segments: Segments | None = None
@@ -276,6 +278,8 @@ class Supervisor:
             self._sequence()
             if own_delay < HEARTBEAT_STALE_NS // 2:  # else the silence was ours: Ctrl-Z, a paused machine
                 self._watch_heartbeats(now)
+            if self.plan.simulated and (why := self._stalemate.look(words, self.segments.rings, now)):
+                self._fail(why)
             if all(s == c.StageState.DONE for s in states.values()):
                 self._settle_finish()
             else:

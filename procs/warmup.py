@@ -40,6 +40,7 @@ from ringsim.telemetry.cell import read_cell
 
 Say = Callable[[int, int, str], None]
 
+_IDLE_ROUNDS = 100
 _STAGES: tuple[type[IngestStage] | type[FoldStage], ...] = (IngestStage, StrategyStage, ExecutionStage)
 
 
@@ -150,10 +151,12 @@ def _fold_ticks(segments: Segments, ingest: IngestStage, strategy: StrategyStage
     pause = waiter("yield")
     idle(pause), reset(pause)
     read_cell(segments.control, c.CELL_MARKET, np.zeros(len(c.MARKET_CELL), np.int64))
-    while not (ingest.done() and strategy.done() and execution.done()):
-        ingest.slice(_soon() + 1_000_000, 64, 0)
-        strategy.slice(_soon(), 4096, 0)
-        execution.slice(_soon(), 4096, 0)
+    idle_rounds = 0
+    # Rings too small for the run's latencies stand still here, too; the run itself will say so.
+    while idle_rounds < _IDLE_ROUNDS and not (ingest.done() and strategy.done() and execution.done()):
+        done = ingest.slice(_soon() + 1_000_000, 64, 0)
+        done += strategy.slice(_soon(), 4096, 0) + execution.slice(_soon(), 4096, 0)
+        idle_rounds = 0 if done else idle_rounds + 1
         for reader, buffer in zip(readers, buffers, strict=True):
             release(reader, copy_out(reader, buffer))
 

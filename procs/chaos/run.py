@@ -56,7 +56,7 @@ def run_scenario(scenario: Scenario, options: Options, effective: Effective) -> 
         orphans = [child.pid for child in psutil.Process().children(recursive=True)]
         leaked = sorted(path.name for path in FOLDER.glob(f"{PREFIX}{prepared.run_id}*"))
     stage = f" --stage {options.stage}" if options.stage else ""
-    repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}"
+    repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}{options.settings}"
     return judge(scenario, options.seed, injector.strikes, injector.planned, run, twin, orphans, leaked, repeat)
 
 

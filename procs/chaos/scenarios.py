@@ -75,6 +75,7 @@ class Options(msgspec.Struct, frozen=True):
     seed: int
     kills: int
     stage: str | None
+    settings: str = ""  # what else was given, as one would type it
 
 
 class Scenario(msgspec.Struct, frozen=True):

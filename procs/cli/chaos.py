@@ -1,5 +1,6 @@
 """`ringsim chaos`: break a run on purpose, and see whether it ends as if nothing had happened."""
 
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +35,9 @@ def chaos(
         out.result({row.name: row.what for row in SCENARIOS.values()})
         return
     settings: dict[str, object] = {"run.source": source, "run.clock": "simulated"}
+    typed = {"--source": source, "--profile": profile, "--config": config}
+    given = "".join(f" {option} {quote(str(value))}" for option, value in typed.items() if value is not None)
+    given += "".join(f" --set {quote(one)}" for one in assignments or [])
     results: list[Any] = []
     for row in chosen(scenario, stage):
         if row.ends == "DONE":
@@ -41,7 +45,7 @@ def chaos(
         else:
             settings.pop("pipeline.restart_budget", None)
         found = effective(config, profile, assignments, settings | row.settings)
-        verdict = run_scenario(row, Options(seed, kills, stage), found)
+        verdict = run_scenario(row, Options(seed, kills, stage, given), found)
         results.append(verdict)
         recovery = verdict.recovery_ms
         out.show(

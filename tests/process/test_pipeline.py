@@ -145,3 +145,11 @@ def test_a_stop_that_comes_after_the_feed_has_ended_changes_nothing(twin, tmp_pa
 def _fed(parent):
     """Whether ingest has nothing more to do."""
     return int(parent.segments.control[block(Stage.INGEST) + S_STATE]) == StageState.DONE
+
+
+def test_rings_too_small_for_the_latencies_are_named_and_not_sat_out(tmp_path):
+    """The strategy needs the market beyond a report's latency, which a ring in the middle of a snapshot cannot give it."""
+    run = processes(
+        tmp_path, strategy__performance__market_channel_size=1024, broker__response_latency_ns=999_999
+    )  # fmt: skip
+    assert run["exit_state"] == "FAILED" and "market_channel_size" in run["failure"]
