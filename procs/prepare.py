@@ -114,7 +114,9 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, pl
     capture = prepare(open_source(config.run.source), instruments(config))
     instrument = check_instrument(effective, capture)
     plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument)
-    notes = [f"{note.path}: {note.text}" for note in effective.notes] + list(capture.meta.notes)
+    notes = [f"{note.path}: {note.text}" for note in effective.notes if note.origin != "default"] + list(
+        capture.meta.notes
+    )
     models = exchange_models(config)
     return Prepared(run_id, Path(plan.folder), plan, capture, instrument, config.strategy.strategy_id, models, notes)
 

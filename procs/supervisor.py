@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from procs.commands import CommandServer
+from procs.draining import Draining
 from procs.health import health
 from procs.janitor import remove_run
 from procs.launcher import receive_message, send_message
@@ -45,9 +46,8 @@ ROLES = ("ingest", "strategy", "execution", "persistence")
 OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
 POLL_MS = 100  # deaths and commands wake the parent; each look costs the hot stages about half a millisecond of a core
 _BRISK_MS = 2  # while it waits for a stage to come back, or for the last ones to finish
-_STOP_GRACE_S = 5.0  # for draining, after which what is left is killed
 _LAST_WORDS_S = 0.2
-_END_GRACE_S = 2.0  # for a stage to leave once it is told to
+_END_GRACE_S = 10.0  # for a stage to leave once it is told to: it commits, persistence stores; machines are busy
 
 
 class Supervisor:
@@ -81,7 +81,7 @@ class Supervisor:
         self.ending = False  # stages that leave now were told to
         self.trading_reason = ""
         self.stop_reason: str | None = None
-        self._stop_by: float | None = None
+        self._draining: Draining | None = None
         self._quiet: tuple[int, ...] | None = None
         self._stalemate = Stalemate()
         self._fed_until_ns = 0  # of an adopted run: when its feed's process was last alive
@@ -152,7 +152,7 @@ class Supervisor:
     def step(self, poll_ms: int = POLL_MS) -> None:
         """One turn: whatever came in, at most poll_ms later, then a look at the stages."""
         starting = self.lifecycle is Lifecycle.WARMUP and self.children
-        brisk = starting or self._down or self._quiet is not None or self._stop_by is not None or self._queue
+        brisk = starting or self._down or self._quiet is not None or self._draining or self._queue
         for fd, _ in self.poll.poll(min(poll_ms, _BRISK_MS) if brisk else poll_ms):
             if fd == self.channel.fileno():
                 self._from_launcher()
@@ -284,7 +284,7 @@ class Supervisor:
                 self._settle_finish()
             else:
                 self._quiet = None
-        if self._stop_by is not None and time.monotonic() > self._stop_by:
+        if self._draining is not None and self._draining.overdue(words, now):
             self._fail("the stages did not drain in time")
 
     def _welcome(self, states: dict[str, int]) -> None:
@@ -411,7 +411,7 @@ class Supervisor:
             self.stop_reason, self.finished = reason, True  # nothing has been started yet
         elif self.stop_reason is None and self.segments is not None:
             self.stop_reason = reason
-            self._stop_by = time.monotonic() + _STOP_GRACE_S
+            self._draining = Draining(ROLES)
             if self.lifecycle in (Lifecycle.INIT, Lifecycle.WARMUP):
                 self.finished = True  # nothing is under way yet
             self.segments.control[c.P_RUN] = c.RunState.STOPPING
@@ -473,8 +473,11 @@ class Supervisor:
                     self._died(fd)
                 elif fd == self.channel.fileno():
                     self._from_launcher()
-        for child in self.children.values():
+        for pidfd, child in list(self.children.items()):
+            self.log.warning("%s (pid %d) did not leave and is killed", child.role, child.pid)
             self._kill(child)
+            select.select([pidfd], [], [], _END_GRACE_S)  # observed dead, before anybody reads its state
+            self._forget(pidfd)
 
     def close(self) -> None:
         """End whatever runs, hand on the last logs, remove the segments. Idempotent."""
@@ -487,9 +490,6 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 self.launcher.kill()  # in the middle of a compilation
                 self.launcher.wait()
-        for pidfd in list(self.children):
-            select.select([pidfd], [], [], _END_GRACE_S)  # observed dead, before its memory goes
-            self._forget(pidfd)
         for pipe in self._pipes.values():
             pipe.join(_END_GRACE_S)
         if self.commands is not None:

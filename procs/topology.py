@@ -170,7 +170,7 @@ class Segments:
         """Unmap; the creator removes the names."""
         for ring in self.rings.values():
             ring.close()
-        for segment in self._plain:
+        for segment in reversed(self._plain):  # the page that says whose they are goes last
             segment.close()
             if self.owner:
                 segment.unlink()

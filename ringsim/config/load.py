@@ -113,9 +113,16 @@ def assignment(text: str) -> tuple[str, object]:
     return path.strip(), parsed
 
 
+_FILE_MAX = 1 << 20
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
+        with open(file, encoding="utf-8") as text:
+            content = text.read(_FILE_MAX + 1)  # a device may have no end
+        if len(content) > _FILE_MAX:
+            raise BadInput(f"{file} is no configuration file: it is larger than {_FILE_MAX:,} characters")
+        return tomllib.loads(content, parse_float=Decimal)
     except FileNotFoundError:
         raise BadInput(f"there is no configuration file {file}") from None
     except (OSError, UnicodeDecodeError) as error:
