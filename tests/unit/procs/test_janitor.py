@@ -17,6 +17,8 @@ from ringsim.control import CONTROL_WORDS, P_OWNER_PID, P_OWNER_START
 from ringsim.ring.ring import process_start
 from ringsim.shm import FOLDER, PREFIX
 
+pytestmark = pytest.mark.alone  # segments without an owner are what the tests beside this one would have left behind
+
 
 @pytest.fixture
 def run():
