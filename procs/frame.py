@@ -271,6 +271,8 @@ class Frame:
             "memory": (f"{f.count(s.rss_mib, 4)}MiB", ""),
             "waits for": (self._waits(s, columns[-1][1]), NOTE if s.waits_for == "room" else DIM),
         }
+        if not s.is_stage:
+            values |= dict.fromkeys(("gen", "beat", "rate", "inputs"), ("-", DIM))
         if s.state == "ABSENT":
             values |= dict.fromkeys(("pid", "gen", "beat", "rate", "inputs", "cpu", "memory"), ("-", DIM))
         parts: list[Part] = []
@@ -389,8 +391,9 @@ def share_rows(height: int, width: int, stages: int, rings: int, hops: int) -> d
     share |= {"hops": max(1, min(3, hops)), "stages": 1 + min(4, stages), "rings": min(3, rings)}
     # Block, the rows that it wants at this rank, and the least that makes sense.
     ranks = [
-        ("title", 1, 1), ("account", 2, 1), ("ring_heading", int(width >= _TABLE_WIDTH), 1), ("tape", 3, 3), ("account", 3, 1),
-        ("notes", 2, 1), ("tape", 4, 1), ("rings", rings, 1), ("stages", 1 + stages, 1), ("notes", 3, 1), ("tape", 6, 1),
+        ("title", 1, 1), ("account", 2, 1), ("ring_heading", int(width >= _TABLE_WIDTH), 1), ("stages", 1 + stages, 1),
+        ("tape", 3, 3), ("account", 3, 1),
+        ("notes", 2, 1), ("tape", 4, 1), ("rings", rings, 1), ("notes", 3, 1), ("tape", 6, 1),
         ("hops", hops, 1), ("breaks", 5, 5), ("tape", 12, 1), ("notes", 6, 1), ("tape", 65, 1),
     ]  # fmt: skip
     left = height - 2 - sum(share.values())  # 2: the words, the market

@@ -4,6 +4,7 @@ Invariant: a screen that is slow, stopped or gone changes nothing for the run: i
 its observers lose what they are too slow for, counted.
 """
 
+import contextlib
 import time
 from collections import deque
 from pathlib import Path
@@ -43,6 +44,7 @@ class StageView(msgspec.Struct):
     waits_for: str
     cpu_percent: float
     rss_mib: float
+    is_stage: bool = True  # the parent and the launcher have neither inputs nor a heartbeat
 
 
 class RingView(msgspec.Struct):
@@ -127,7 +129,7 @@ class ReadModel:
             run_state=c.RunState(int(words[c.P_RUN])).name,
             trading=self._trading(),
             reasons=self._reasons(),
-            stages=[self._stage(role) for role in ROLES],
+            stages=[*(self._stage(role) for role in ROLES), *self._others()],
             rings=[self._ring(name) for name in self.segments.rings],
             market=self._cell(c.CELL_MARKET, c.MARKET_CELL),
             account=self._cell(c.CELL_ACCOUNT, c.ACCOUNT_CELL),
@@ -135,7 +137,7 @@ class ReadModel:
             orders=list(self._newest["orders"]),
             reports=list(self._newest["reports"]),
             missed=sum(int(o.at[2]) for o in self._observers.values()),
-            uptime_s=time.monotonic() - self.started,
+            uptime_s=self._uptime_s(),
             feed=self._cell(c.CELL_FEED, c.FEED_CELL),
         )
 
@@ -169,7 +171,7 @@ class ReadModel:
         return StageView(
             name=role,
             pid=int(words[at + c.S_PID]),
-            state=c.StageState(int(words[at + c.S_STATE])).name,
+            state=self._state(role),
             generation=int(words[at + c.S_GENERATION]),
             heartbeat_ms=(time.monotonic_ns() - beat) / 1e6 if beat else 0.0,
             inputs=inputs,
@@ -178,6 +180,32 @@ class ReadModel:
             cpu_percent=cpu,
             rss_mib=rss,
         )
+
+    def _state(self, role: str) -> str:
+        """What a stage says of itself. Persistence has nothing to do whenever all is stored: it is done after the others."""
+        words = self.segments.control
+        states = {r: c.StageState(int(words[c.block(c.Stage[r.upper()]) + c.S_STATE])) for r in ROLES}
+        waits = role == "persistence" and any(state is not c.StageState.DONE for state in states.values())
+        return (c.StageState.RUNNING if waits and states[role] is c.StageState.DONE else states[role]).name
+
+    def _others(self) -> list[StageView]:
+        """The parent, and the launcher, of which every stage is a child."""
+        words = self.segments.control
+        parent, launcher = int(words[c.P_OWNER_PID]), 0
+        for role in ROLES:
+            with contextlib.suppress(psutil.Error, ValueError):
+                launcher = launcher or psutil.Process(int(words[c.block(c.Stage[role.upper()]) + c.S_PID])).ppid()
+        found = []
+        for name, pid in (("parent", parent), ("launcher", launcher)):
+            cpu, rss = self._usage(pid)
+            state = "RUNNING" if rss else "ABSENT"
+            found.append(StageView(name, pid, state, 0, 0.0, 0, 0.0, "", cpu, rss, is_stage=False))
+        return found
+
+    def _uptime_s(self) -> float:
+        """Since the feed began; before that, since this reader came."""
+        began = int(self.segments.control[c.P_START_NS])
+        return (time.monotonic_ns() - began) / 1e9 if began else time.monotonic() - self.started
 
     def _usage(self, pid: int) -> tuple[float, float]:
         try:
