@@ -64,6 +64,17 @@ def lives(pid: int, start: int) -> bool:
     return state not in "ZX"
 
 
+def is_cut_short(folder: Path, run_id: str) -> bool:
+    """Whether a pipeline that is on record as running has no parent any more. (A backtest has no segments to tell it by.)"""
+    if not (folder / "plan.json").exists():
+        return False
+    try:
+        owner = _owner(FOLDER / f"{PREFIX}{run_id}-control")
+    except OSError:
+        return True
+    return owner is None or not lives(*owner)
+
+
 def sweep(*, dry: bool = False, patience_s: float = _PATIENCE_S) -> list[Swept]:
     """Remove the segments of dead owners; with `dry` only say which. A file that vanishes meanwhile is nobody's problem.
 

@@ -31,7 +31,7 @@ def _line(entry: Any) -> dict[str, Any]:
     return {
         "run_id": entry.run_id,
         "started": manifest.started,
-        "exit_state": manifest.exit_state,
+        "exit_state": _state(manifest, entry.folder),
         "clock": manifest.clock,
         "symbol": result.get("symbol"),
         "fills": result.get("fills"),
@@ -39,6 +39,15 @@ def _line(entry: Any) -> dict[str, Any]:
         "digest": result.get("digest"),
         "folder": str(entry.folder),
     }
+
+
+def _state(manifest: Any, folder: Path) -> str:
+    """How a run ended; CUT SHORT if its parent was killed and could not say so."""
+    from procs.janitor import is_cut_short
+    from ringsim.store.manifest import RUNNING
+
+    cut = manifest.exit_state == RUNNING and is_cut_short(folder, manifest.run_id)
+    return "CUT SHORT" if cut else str(manifest.exit_state)
 
 
 @app.command(epilog="Example: ringsim runs --json")
@@ -72,7 +81,10 @@ def show(run: Run = "latest", json: Json = False) -> None:
     manifest = read_manifest(entry.folder)
     out.result(manifest)
     if not manifest.result:
-        out.show(f"run {manifest.run_id}  {manifest.exit_state}, started {manifest.started}")
+        state = _state(manifest, entry.folder)
+        out.show(f"run {manifest.run_id}  {state}, started {manifest.started}")
+        if state == "CUT SHORT":
+            out.show(f"  its parent was killed: ringsim run --resume {manifest.run_id}")
         out.show(f"  in        {entry.folder}")
         return
     out.show(summary_text(manifest.result))

@@ -86,7 +86,7 @@ def segments(folder: Path) -> list[str]:
 def test_a_simulated_run_goes_on_to_the_digest_of_the_undisturbed_one(ringsim, twin, tmp_path, messages):
     options = ("--clock", "simulated", "--set", "pipeline.slice_us=100")
     folder = killed(ringsim, tmp_path / "run", *options, act=DIES_AT.format(messages=messages))
-    assert segments(folder)
+    assert segments(folder) and "CUT SHORT" in ringsim("runs").stdout and "--resume" in ringsim("show", folder).stdout
     done = ringsim("run", "--resume", folder, "--json")
     result = json.loads(done.stdout)
     assert result["digest"] == twin["digest"] and result["exit_state"] == "DONE" and done.returncode == 0
