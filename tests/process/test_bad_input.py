@@ -227,7 +227,7 @@ def test_a_killed_parent_takes_its_processes_along_and_clean_removes_the_rest(tm
     assert answer.returncode == 0 and left & found and not list(FOLDER.glob(f"ringsim-{run_id}*"))
     stored(tmp_path / "x" / "data" / "strategy.db")
     shown = ringsim("show", "x")
-    assert shown.returncode == 0 and "running" in shown.stdout
+    assert shown.returncode == 0 and "CUT SHORT" in shown.stdout and f"--resume {run_id}" in shown.stdout
 
 
 def test_a_closed_terminal_ends_the_run_in_good_order(tmp_path, environment):
