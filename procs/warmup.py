@@ -29,6 +29,7 @@ from procs.topology import Plan, Segments
 from ringsim import control as c
 from ringsim.atomics import now_ns
 from ringsim.broker.exchange import broker_init
+from ringsim.fold.trap import FOLDED, trap
 from ringsim.kernel import cache_root, closure_key
 from ringsim.market.events import make_events
 from ringsim.market.feed import feed_control
@@ -148,6 +149,7 @@ def _fold_ticks(segments: Segments, ingest: IngestStage, strategy: StrategyStage
     readers = [segments.rings[name].consumer("persistence") for name in ("orders", "reports")]
     buffers = [np.zeros(64 * reader.ring.width, np.int64) for reader in readers]
     copy_lossy(segments.rings["market"].observer(), buffers[0])
+    trap(segments.control, c.block(c.Stage.PERSISTENCE), FOLDED, 0)
     pause = waiter("yield")
     idle(pause), reset(pause)
     read_cell(segments.control, c.CELL_MARKET, np.zeros(len(c.MARKET_CELL), np.int64))

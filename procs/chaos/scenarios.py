@@ -33,11 +33,8 @@ _POINTS = {
     "execution": _FOLD_POINTS,
 }
 _RESTARTS = (Point.RESTART_HALF, Point.REDO)
-_COMMITS = (
-    Point.BEFORE_COMMIT,
-    Point.FLIPPED,
-    Point.HALF_COPY,
-)  # a stage runs on for hundreds of inputs until the next
+# A stage runs on for hundreds of inputs until its next commit, so few deaths are there.
+_COMMITS = (Point.BEFORE_COMMIT, Point.FLIPPED, Point.HALF_COPY)
 
 
 def _every_point(stage: str) -> list[Point]:

@@ -19,9 +19,9 @@ from ringsim.fold.trap import BEFORE_COMMIT, FLIPPED, HALF_COPY, RESTART_HALF, t
 from ringsim.kernel import kernel
 
 GOOD = 0  # header word: 0 or 1
-COMMITTED = 1  # header word: journal position of the good copy, for screens
 _HEADER_BYTES = 4096
 
+_NO_INPUTS = np.int64(0)  # a restart's trap waits for none
 EVERY_NS = 1_000_000_000
 
 
@@ -64,19 +64,21 @@ def resume(copies, control, at):
     """Start or restart: the index of the copy to work in, fresh from the good one. control, at: see fold.trap."""
     good, size = load_acquire(copies.header, GOOD), copies.words.shape[1]
     _copy(copies.words, good, 1 - good, 0, size // 2)
-    trap(control, at, RESTART_HALF, copies.header[COMMITTED])
+    trap(control, at, RESTART_HALF, _NO_INPUTS)
     _copy(copies.words, good, 1 - good, size // 2, size)
     return 1 - good
 
 
 @kernel
 def commit(copies, control, at, working, journal_position):
-    """Make the working copy the good one. Returns the index of the copy to work in from here on."""
+    """Make the working copy the good one. Returns the index of the copy to work in from here on.
+
+    journal_position: inputs that it has folded; traps go by it.
+    """
     size = copies.words.shape[1]
     trap(control, at, BEFORE_COMMIT, journal_position)
     store_release(copies.header, GOOD, working)
     trap(control, at, FLIPPED, journal_position)
-    copies.header[COMMITTED] = journal_position
     _copy(copies.words, working, 1 - working, 0, size // 2)
     trap(control, at, HALF_COPY, journal_position)
     _copy(copies.words, working, 1 - working, size // 2, size)
