@@ -1,6 +1,7 @@
 """Faults on purpose, from outside: signals to processes of a run, and what must hold afterwards.
 
     scenarios   the table: what is done to the run, and what it must end like
+    deaths      rows: what is killed, stopped, made to hang
     inject      when to strike: after so much progress of a stage, seeded
     verdict     PASS, FAIL, or INCONCLUSIVE for a fault that could not be injected
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import psutil
 
 from procs.chaos.inject import ParentKiller, Strike
-from procs.chaos.scenarios import SCENARIOS, Options, Scenario
+from procs.chaos.scenario import Options, Scenario
+from procs.chaos.scenarios import SCENARIOS
 from procs.chaos.verdict import Verdict, judge
 from procs.prepare import Prepared, prepare_run
 from procs.resume import THERE, left_in_memory
 from procs.run import run_backtest, run_pipeline
 from procs.screens import choose_screen
 from procs.supervisor import ROLES
-from ringsim.config import Effective
+from ringsim.config import Effective, load
 from ringsim.errors import BadInput
 from ringsim.shm import FOLDER, PREFIX
 from ringsim.store.runs import new_run_id
@@ -47,6 +48,9 @@ def _prepared(effective: Effective, folder: Path) -> Prepared:
 def run_scenario(scenario: Scenario, options: Options, effective: Effective) -> Verdict:
     """Run the twin and the disturbed run, and judge. Nothing of them stays but the verdict."""
     with tempfile.TemporaryDirectory(prefix="ringsim-chaos-") as folder:
+        if scenario.source is not None:
+            made = {"run.source": scenario.source(Path(folder), options)}
+            effective = load(overrides=effective.values() | made)
         twin = run_backtest(_prepared(effective, Path(folder)))
         prepared = _prepared(effective, Path(folder))
         injector = scenario.make(options)

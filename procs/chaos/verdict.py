@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from procs.chaos.inject import Strike
-from procs.chaos.scenarios import Scenario
+from procs.chaos.scenario import Scenario
 
 PASS, FAIL, INCONCLUSIVE = "PASS", "FAIL", "INCONCLUSIVE"
 EXIT_CODES = {PASS: 0, FAIL: 1, INCONCLUSIVE: 3}
@@ -53,14 +53,15 @@ def judge(
     least, most = scenario.restarts(len(strikes))
     if run["exit_state"] != scenario.ends:
         problems.append(f"ended {run['exit_state']}, not {scenario.ends}: {run['failure'] or 'no reason given'}")
-    if scenario.ends == "DONE":
+    if scenario.ends == "DONE" and scenario.same:
         if run["digest"] != twin["digest"]:
             problems.append("the digest is not the twin's")
         for key in ("events_published", "signals", "fills"):
             if run[key] != twin[key]:
                 problems.append(f"{key}: {run[key]}, the twin has {twin[key]}")
-    elif not run["failure"]:
+    elif scenario.ends == "FAILED" and not run["failure"]:
         problems.append("it ended without a reason")
+    problems += scenario.holds(run, twin)
     if not least <= run["restarts"] <= most:
         problems.append(f"{run['restarts']} replacements for {len(strikes)} faults, expected {least}..{most}")
     problems += [f"process {pid} is left" for pid in orphans] + [f"segment {name} is left" for name in leaked]

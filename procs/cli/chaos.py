@@ -25,7 +25,8 @@ def chaos(
     Exit code 0 PASS, 1 FAIL, 3 INCONCLUSIVE (the fault could not be injected).
     """
     from procs.chaos.run import chosen, run_scenario
-    from procs.chaos.scenarios import SCENARIOS, Options
+    from procs.chaos.scenario import Options
+    from procs.chaos.scenarios import SCENARIOS
     from procs.chaos.verdict import EXIT_CODES, FAIL, INCONCLUSIVE, PASS
 
     out = Output(json)

@@ -8,7 +8,8 @@ import pytest
 
 from procs.chaos.inject import Trapper
 from procs.chaos.run import run_scenario
-from procs.chaos.scenarios import SCENARIOS, Options
+from procs.chaos.scenario import Options
+from procs.chaos.scenarios import SCENARIOS
 from procs.chaos.verdict import PASS
 from ringsim.config import load
 from ringsim.fold.trap import Point
