@@ -114,6 +114,20 @@ def test_equity_drawdown_and_position_are_those_on_record(page, run):
     assert -min(drawdown["y"]) == pytest.approx(worst) and -drawdown["y"][-1] == pytest.approx(last) and worst > 0
 
 
+def test_drawdown_is_from_the_highest_so_far(ringsim, tmp_path, home):
+    """With rebates the account rises above its start, and falls again."""
+    run = make(tmp_path, "--fees", "-0.5,-0.5", "--set", "strategy.params.min_confidence=0")
+    _, page = reported(ringsim, run, home)
+    equity, drawdown = page.pictures["equity"]["data"]
+    highest = 100_000
+    for e, d in zip(equity["y"], drawdown["y"], strict=True):
+        highest = max(highest, e)
+        assert d == pytest.approx(e - highest, abs=1e-6)
+    ((peak, worst),) = query(run, "SELECT equity_peak, drawdown_max FROM positions_decimal")
+    assert highest == peak > 100_000.001 and -min(drawdown["y"]) == pytest.approx(worst) and worst > 0
+    assert any(e > 100_000 and d < 0 for e, d in zip(equity["y"], drawdown["y"], strict=True))
+
+
 def test_fills_lie_where_they_were_made_and_on_the_price(page, run):
     mid, *sides = page.pictures["price"]["data"]
     for trace, side in zip(sides, ("BUY", "SELL"), strict=True):
