@@ -29,6 +29,8 @@ def summary_text(r: dict[str, Any]) -> str:
         f"  account   {_count(r['fills'])} fills, position {r['position']:f}, equity {r['equity']:,.4f} "
         f"(realised {r['realized_pnl']:,.4f}, unrealised {r['unrealized_pnl']:,.4f}, fees {r['fees']:,.4f})",
     ]
+    if r.get("strategy", "imbalance") != "imbalance":
+        lines.append(f"  strategy  {r['strategy']}")
     if "exchange" in r:  # runs of before there was a choice have none
         lines.append("  exchange  " + "; ".join(f"{option} {model}" for option, model in r["exchange"].items()))
     latency = r["latency_us"]
@@ -42,7 +44,8 @@ def summary_text(r: dict[str, Any]) -> str:
         lines.append(f"  speed     {r['events_per_s'] / 1e6:.2f} M events/s")
     for _, state, reason in r["lifecycle"]:
         lines.append(f"  -> {state}: {reason}")
-    if not r["signals"] or not orders["submitted"] or not r["fills"]:
+    scripted = r.get("strategy", "imbalance") != "imbalance"
+    if not (r["signals"] or scripted) or not orders["submitted"] or not r["fills"]:
         lines.append("  nothing was traded: this run proves nothing about orders or fills")
     lines += [f"  note: {note}" for note in r["notes"]]
     lines += [f"  digest    {r['digest']}", f"  in        {r['out']}"]

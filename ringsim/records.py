@@ -54,6 +54,9 @@ class ControlCode(IntEnum):
     TRADING = 2  # value: a Trading
     RUN = 3  # value: a RunState
     END_OF_FEED = 4  # value 1: the run is being stopped, what is open expires at once
+    CLOCK = (
+        5  # value: when the feed began, ns of the stage's clock; realtime, to the strategy, never in the market ring
+    )
 
 
 class Trading(IntEnum):

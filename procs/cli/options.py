@@ -27,6 +27,16 @@ Assignments = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set one key, above the file; may be given several times."),
 ]
 
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        metavar="NAME",
+        help="What trades: imbalance, or scripted:FILE.csv, a list of orders with their times.",
+        show_default="imbalance",
+    ),
+]
+
 # How the exchange behaves; ringsim.config.models has what each takes.
 Latency = Annotated[
     str | None,

@@ -127,6 +127,12 @@ def source_files(source: str) -> list[str]:
     return [name for name in files.split(",") if name] if kind == "replay" else []
 
 
+def schedule_file(strategy: str) -> str | None:
+    """The file of a `scripted:FILE.csv`; None for another strategy."""
+    kind, _, file = strategy.partition(":")
+    return file if kind == "scripted" else None
+
+
 def power_of_two(size: int) -> int:
     """The smallest power of two that is not below size >= 1."""
     return 1 << (size - 1).bit_length()

@@ -114,6 +114,7 @@ class Strategy(Section, frozen=True, kw_only=True):
     """[strategy]"""
 
     strategy_id: str = "imbalance_v1"
+    name: str = "imbalance"  # imbalance, or scripted:FILE.csv
     symbols: tuple[str, ...] = ("BTCUSDT",)
     paper_trading: bool = True
     params: Params = Params()
@@ -231,3 +232,4 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 
 SOURCES = ("sample", "replay")
+STRATEGIES = ("imbalance", "scripted")

@@ -9,7 +9,7 @@ TWINS = {
     "ringsim.book": "book",
     "ringsim.ledger": "ledger",
     "ringsim.risk": "risk",
-    "ringsim.strategy": "features strategy",
+    "ringsim.strategy": "features strategy scripted",
     "ringsim.market": "feed",
     "ringsim.broker": "broker queue",
     "ringsim.analysis": "analysis",
