@@ -12,16 +12,17 @@ import msgspec
 import numpy as np
 
 from procs.topology import Plan, check_capacities
-from ringsim.config import Effective, capacities, exchange_models, in_run_folder, instruments, schedule_file
+from ringsim.config import Config, Effective, capacities, exchange_models, in_run_folder, instruments, schedule_file
 from ringsim.errors import BadInput
 from ringsim.market.capture import Capture, prepare
 from ringsim.market.instruments import COINM
-from ringsim.market.source import open_source
+from ringsim.market.source import SYNTHETIC, open_source
+from ringsim.market.synthetic import prepare_synthetic
 from ringsim.store.files import typed_os
 from ringsim.store.manifest import SourceFile
 from ringsim.strategy.schedule import Schedule, read_schedule
 from ringsim.units import Instrument
-from ringsim.wiring import broker_params, strategy_params
+from ringsim.wiring import broker_params, strategy_params, synthetic_instrument, synthetic_params
 
 _HOT = ("ingest", "strategy", "execution")
 
@@ -110,13 +111,21 @@ def make_folder(out: str | None, run_id: str) -> Path:
     return folder
 
 
+def open_session(config: Config) -> Capture:
+    """The session that a run folds, prepared. BadInput for what cannot be read or generated."""
+    if config.run.source == SYNTHETIC:
+        instrument = synthetic_instrument(config)
+        return prepare_synthetic(synthetic_params(config, instrument), instrument)
+    return prepare(open_source(config.run.source), instruments(config))
+
+
 def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, plan: Plan | None = None) -> Prepared:
     """All of it. out: the run's folder, if not the configured one. Raises BadInput, one line, for what cannot be used.
 
     plan: of a run that was begun before, in whose folder it goes on.
     """
     config = effective.config
-    capture = prepare(open_source(config.run.source), instruments(config))
+    capture = open_session(config)
     instrument = check_instrument(effective, capture)
     schedule = _schedule(effective, instrument)
     plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, schedule)

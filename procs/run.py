@@ -63,11 +63,13 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
     """What both kinds of run have in common."""
     feed, strategy, broker = states["ingest"].feed, states["strategy"], states["execution"]
     meta, counts = prepared.capture.meta, feed.counts
-    names = ("other", "depth", "trade", "bookTicker", "snapshot", "bad")
+    names: tuple[str, ...] = ("other", "depth", "trade", "bookTicker", "snapshot", "bad")
+    if counts.messages[MessageKind.PREDICTION]:
+        names = (*names, "prediction")
     return {
         "run_id": prepared.run_id,
         "clock": "simulated" if prepared.plan.simulated else "realtime",
-        "source": [f.path for f in meta.files],
+        "source": [f.path for f in meta.files] or [meta.market],
         "symbol": meta.symbol,
         "strategy": prepared.strategy,
         "exchange": prepared.exchange,

@@ -48,6 +48,8 @@ MESSAGE_BYTES = 1 << 22  # of one recorded line: a 5,000-level snapshot is 320 K
 CAPTURE_WARNINGS = 100  # bad lines of a capture that are described one by one; the rest is counted
 CAPTURE_TRIAL_LINES = 100  # a file whose first lines are all bad is no capture, and is not read to its end
 CACHED_CAPTURES = 16  # prepared captures kept on disk; the one unused for longest goes
+SYNTHETIC_LEVELS = 1_000  # a side of a generated book: a message moves all of them, four events each
+MAX_SYNTHETIC_EVENTS = 20_000_000  # 1.3 GB of records on disk
 FEATURE_WINDOW = 1 << 12  # samples of the time window; the documents ask for 1000
 
 # Money and risk

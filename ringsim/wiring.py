@@ -5,12 +5,16 @@ from fractions import Fraction
 from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import QueueModel
-from ringsim.config import Config, capacities, limits_in_grid, schedule_file
+from ringsim.config import Config, capacities, instruments, limits_in_grid, schedule_file
+from ringsim.market.instruments import SYNTHETIC, find_instrument, quote_of
+from ringsim.market.walk import FINE, Regime, SyntheticParams
 from ringsim.strategy.params import StrategyParams
 from ringsim.strategy.protocol import StrategyKind
 from ringsim.units import Instrument
 
 _MS = 1_000_000
+_S = 1_000_000_000
+_PPB = 1_000_000_000
 _PPM = 1_000_000
 
 
@@ -65,4 +69,41 @@ def broker_params(config: Config, instrument: Instrument, *, utc_offset_ns: int 
         snapshot_interval_ns=config.strategy.persistence.snapshot_interval_ms * _MS,
         utc_offset_ns=utc_offset_ns,
         limits=grid.account,
+    )
+
+
+def synthetic_instrument(config: Config) -> Instrument:
+    """What the generated market trades: the first of strategy.symbols, on its grid in [instruments.synthetic], else .01 x .001."""
+    symbol = config.strategy.symbols[0]
+    known = find_instrument(symbol, SYNTHETIC, instruments(config))
+    return known or Instrument(symbol, "0.01", "0.001", SYNTHETIC, quote_of(symbol))
+
+
+def synthetic_params(config: Config, instrument: Instrument) -> SyntheticParams:
+    """Of the configured generated market, on its instrument's grid; what has a part of a lot is rounded down."""
+    sim, book = config.sim, config.sim.book
+    tick, lot = Fraction(instrument.tick), Fraction(instrument.lot)
+    seconds = sim.duration_s if config.run.duration_s is None else config.run.duration_s
+    return SyntheticParams(
+        seed=config.run.seed if sim.seed is None else sim.seed,
+        start_fine=int(Fraction(sim.start_price) / tick * (1 << FINE)),
+        duration_ns=int(Fraction(seconds) * _S),
+        step_ns=sim.step_ms * _MS,
+        lag_ns=sim.market_lag_ms * _MS,
+        jitter_ns=sim.lag_jitter_ms * _MS,
+        latency_ns=config.feed.base_latency_ns,
+        transport_jitter_ns=sim.transport_jitter_ns,
+        regime=Regime[sim.regime.upper()],
+        regime_steps=max(1, sim.regime_ms // sim.step_ms),
+        jump_ppb=int(sim.jump_share * _PPB),
+        levels=book.levels,
+        spread_ticks=book.spread_ticks,
+        level_lots=int(Fraction(book.level_size) / lot),
+        trade_lots=int(Fraction(book.trade_size) / lot),
+        depth_hz=book.depth_hz,
+        cancel_hz=book.cancel_hz,
+        trade_hz=book.trade_hz,
+        sigma=float(sim.sigma),
+        noise=float(sim.noise),
+        jump_by=float(sim.jump_by),
     )

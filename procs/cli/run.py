@@ -28,7 +28,10 @@ app = typer.Typer()
 Source = Annotated[
     str | None,
     typer.Option(
-        "--source", metavar="SRC", help="sample, or replay:FILE[,FILE...] (Binance captures).", show_default="sample"
+        "--source",
+        metavar="SRC",
+        help="sample, replay:FILE[,FILE...] (Binance captures), or synthetic (a generated market; keys in [sim]).",
+        show_default="sample",
     ),
 ]
 Clock = Annotated[str | None, typer.Option("--clock", metavar="realtime|simulated", show_default="realtime")]

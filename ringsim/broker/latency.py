@@ -13,6 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from ringsim.draws import random_word
 from ringsim.kernel import kernel
 
 
@@ -37,45 +38,6 @@ LATENCY = np.dtype(
 ENTRY, RESPONSE = 1, 2  # directions: streams of the random numbers
 
 _JITTER = np.int64(LatencyModel.JITTER)
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
-_STEP, _MIX1, _MIX2 = (np.uint64(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
-_SHIFT1, _SHIFT2, _SHIFT3 = np.uint64(30), np.uint64(27), np.uint64(31)
-_TOP = np.uint64(1)
-
-
-@kernel
-def _add(a, b):
-    """(a + b) mod 2**64 of uint64, by halves: the plain body would warn of an overflow that is meant."""
-    low = (a & _LOW) + (b & _LOW)
-    high = ((a >> _HALF) + (b >> _HALF) + (low >> _HALF)) & _LOW
-    return (high << _HALF) | (low & _LOW)
-
-
-@kernel
-def _multiply(a, b):
-    """(a * b) mod 2**64 of uint64, by halves."""
-    low = (a & _LOW) * (b & _LOW)
-    cross = (((a >> _HALF) * (b & _LOW)) & _LOW) + (((a & _LOW) * (b >> _HALF)) & _LOW)
-    high = ((low >> _HALF) + cross) & _LOW
-    return (high << _HALF) | (low & _LOW)
-
-
-@kernel
-def _mix(z):
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
-    z = _multiply(z ^ (z >> _SHIFT1), _MIX1)
-    z = _multiply(z ^ (z >> _SHIFT2), _MIX2)
-    return z ^ (z >> _SHIFT3)
-
-
-@kernel
-def random_word(seed, stream, seq):
-    """A random int64 >= 0 that depends on nothing but its arguments, int64 >= 0 each."""
-    z = _mix(_add(np.uint64(seed), _STEP))
-    z = _mix(_add(z, _multiply(np.uint64(stream), _STEP)))
-    z = _mix(_add(z, _multiply(np.uint64(seq), _STEP)))
-    return np.int64(z >> _TOP)
 
 
 @kernel

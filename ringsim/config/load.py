@@ -16,7 +16,7 @@ from ringsim.config.grid import capacities, source_files
 from ringsim.config.kinds import kind_of, kinds, meant, section_names, unknown_key
 from ringsim.config.models import idle_keys
 from ringsim.config.problems import BadConfig, Problem
-from ringsim.config.schema import PROFILES, SOURCES, STRATEGIES, Config, Grid
+from ringsim.config.schema import PROFILES, SOURCES, STRATEGIES, Config, Grid, SimBook
 from ringsim.errors import BadInput
 
 
@@ -204,10 +204,10 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         found.append((("strategy.symbols",), f"has {len(strategy.symbols)} symbols; the most is {limits.MAX_SYMBOLS}"))
     kind, _, rest = config.run.source.partition(":")
     if kind not in SOURCES:
-        text = f"must be sample or replay:FILE[,FILE...], not {config.run.source!r}{meant(kind, SOURCES)}"
+        text = f"must be sample, synthetic or replay:FILE[,FILE...], not {config.run.source!r}{meant(kind, SOURCES)}"
         found.append((("run.source",), text))
-    elif (kind == "replay") != bool(source_files(config.run.source)) or (kind == "sample" and rest):
-        text = "names no file: replay:FILE[,FILE...]" if kind == "replay" else "sample takes nothing after it"
+    elif (kind == "replay") != bool(source_files(config.run.source)) or (kind != "replay" and rest):
+        text = "names no file: replay:FILE[,FILE...]" if kind == "replay" else f"{kind} takes nothing after it"
         found.append((("run.source",), text))
     name, colon, rest = strategy.name.partition(":")
     if name not in STRATEGIES or (name == "imbalance" and colon) or (name == "scripted" and not rest.strip()):
@@ -226,6 +226,13 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     return found
 
 
+_OF_SYNTHETIC = [
+    f"sim.{key}"
+    for key in (
+        "market_lag_ms", "seed", "start_price", "sigma", "step_ms", "duration_s", "lag_jitter_ms", "transport_jitter_ns",
+        "noise", "regime", "regime_ms", "jump_share", "jump_by", *(f"book.{key}" for key in SimBook.__struct_fields__),
+    )
+]  # fmt: skip
 _OF_IMBALANCE = [
     f"strategy.params.{key}"
     for key in ("imbalance_threshold", "min_confidence", "signal_decay_ms", "order_size_fraction")
@@ -261,6 +268,11 @@ def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
         for path in _OF_IMBALANCE:
             if path in origins:
                 note(path, f"has no effect with the strategy {config.strategy.name}")
+    if config.run.source != "synthetic":
+        for path in _OF_SYNTHETIC:
+            if origins.get(path, "profile").startswith("profile") or path == "sim.seed":
+                continue
+            note(path, f"has no effect with the source {config.run.source}: it is of the generated market")
     for path, readers in idle_keys(config).items():
         if path in origins:
             note(path, f"has no effect with the models in force; it is for {readers}")

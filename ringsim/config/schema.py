@@ -38,6 +38,7 @@ Bps = Annotated[Decimal, _within(0, _RATES, "0.01")]
 SignedBps = Annotated[Decimal, _within(-_RATES, _RATES, "0.01")]
 LatencyNs = Annotated[int, _within(1, 60_000_000_000, why="zero would let an answer arrive with its question")]
 JitterNs = Annotated[int, _within(0, 60_000_000_000)]
+EventRate = Annotated[int, _within(0, 100_000)]
 Seed = Annotated[int, _within(0, 2**63 - 1)]
 Core = Annotated[int, _within(0, 4095)]
 WaitName = Literal["auto", "busy", "yield", "backoff"]
@@ -59,7 +60,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 class Run(Section, frozen=True, kw_only=True):
     """What to run and how."""
 
-    source: str = "sample"  # sample, or replay:FILE[,FILE...]
+    source: str = "sample"  # sample, synthetic, or replay:FILE[,FILE...]
     clock: Literal["realtime", "simulated"] = "realtime"
     speed: Annotated[Decimal | Literal["max"], _within("0.001", 1_000_000)] = Decimal(1)  # paces the realtime feed only
     seed: Seed = 1
@@ -145,6 +146,18 @@ class Risk(Section, frozen=True, kw_only=True):
     limits: Literal["enforced", "none"] = "enforced"  # none: for comparisons with programs that have no limits
 
 
+class SimBook(Section, frozen=True, kw_only=True):
+    """[sim.book]: the generated order book; its tick and lot are those of [instruments.synthetic.SYMBOL], .01 and .001 without."""
+
+    levels: Annotated[int, _within(1, limits.SYNTHETIC_LEVELS)] = 10  # a side, a tick apart
+    spread_ticks: Annotated[int, _within(1, 100_000)] = 2
+    level_size: Quantity = Decimal(20)  # mean quantity of a level, uniform from one lot to nearly twice that
+    trade_size: Quantity = Decimal(1)  # mean quantity of a trade, likewise
+    depth_hz: EventRate = 100  # levels redrawn, a second
+    cancel_hz: EventRate = 20  # levels pulled
+    trade_hz: EventRate = 20  # trades against the best level
+
+
 class Sim(Section, frozen=True, kw_only=True):
     """The lab's keys: the generated market, and the shares and fees that every run uses."""
 
@@ -157,6 +170,18 @@ class Sim(Section, frozen=True, kw_only=True):
     seed: Seed | None = None  # of the generator; run.seed without it
     start_price: Quantity = Decimal("100.0")
     sigma: PositiveShare = Decimal("0.001")  # of one step
+    step_ms: Millis = 50  # between two predictions
+    duration_s: Annotated[Decimal, _within("0.001", 10**6)] = Decimal(60)  # of the session; run.duration_s wins
+    lag_jitter_ms: Annotated[int, _within(0, 86_400_000)] = 0  # uniform from 0 to this on top of market_lag_ms
+    transport_jitter_ns: JitterNs = 0  # uniform, on top of feed.base_latency_ns
+    noise: Annotated[Decimal, _within(0, "0.1")] = Decimal(
+        0
+    )  # of the market around the late prediction, a share of the price
+    regime: Literal["calm", "trend", "sideways", "volatile", "mixed"] = "calm"
+    regime_ms: Millis = 10_000  # mixed: how long one lasts
+    jump_share: Share = Decimal(0)  # of the steps that jump
+    jump_by: PositiveShare = Decimal("0.01")
+    book: SimBook = SimBook()
 
 
 class Wait(Section, frozen=True, kw_only=True):
@@ -223,13 +248,24 @@ class Config(Section, frozen=True, kw_only=True):
 # What a profile changes. dev is the defaults.
 PROFILES: dict[str, dict[str, Any]] = {
     "dev": {},
-    "demo": {"run.speed": 10, "strategy.persistence.snapshot_interval_ms": 1_000},  # something to see within seconds
+    "demo": {  # something to see within seconds; a generated market of every kind
+        "run.speed": 10,
+        "strategy.persistence.snapshot_interval_ms": 1_000,
+        "sim.duration_s": 600,
+        "sim.regime": "mixed",
+        "sim.noise": Decimal("0.0002"),
+        "sim.jump_share": Decimal("0.001"),
+    },
     "bench": {  # long rings and rare writes: what is measured is the path, not the disk
         "strategy.performance.market_channel_size": 1 << 16,
         "strategy.performance.persist_channel_size": 1 << 16,
         "strategy.persistence.batch_size": 1_000,
+        "sim.duration_s": 300,
+        "sim.book.depth_hz": 2_000,
+        "sim.book.cancel_hz": 400,
+        "sim.book.trade_hz": 200,
     },
 }
 
-SOURCES = ("sample", "replay")
+SOURCES = ("sample", "synthetic", "replay")
 STRATEGIES = ("imbalance", "scripted")

@@ -47,6 +47,7 @@ class MessageKind(IntEnum):
     BOOK_TICKER = 3
     SNAPSHOT = 4
     BAD = 5
+    PREDICTION = 6  # of a generated market; no venue sends one
 
 
 KIND_NAMES = {  # as the venue and the summary call them

@@ -13,6 +13,7 @@ from ringsim.errors import BadInput
 from ringsim.units import Instrument, decimal
 
 SPOT, USDM, COINM = "spot", "usdm", "coinm"
+SYNTHETIC, LOBSTER = "synthetic", "lobster"
 
 KNOWN = (
     Instrument("BTCUSDT", "0.01", "0.00001", SPOT),

@@ -27,6 +27,11 @@ def byte(t, i):
     return int(t[i])
 
 
+def word64(t, i):
+    """Bytes i .. i + 7 of a scanned text as a little-endian int64."""
+    return int.from_bytes(bytes(t[i : i + 8]), "little", signed=True)
+
+
 def digits8(t, i, most):
     """The decimal digits among bytes i .. i + 7 of a scanned text.
 
@@ -91,6 +96,14 @@ def _byte(typingctx, t, i):
 
 
 @intrinsic
+def _word64(typingctx, t, i):
+    def codegen(context, builder, signature, args):
+        return _load(builder, args[0], args[1], 64)
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
 def _digits8(typingctx, t, i, most):
     def codegen(context, builder, signature, args):
         word = builder.xor(_load(builder, args[0], args[1], 64), _ASCII_ZEROS)
@@ -117,6 +130,11 @@ def _(text):
 @overload(byte)
 def _(t, i):
     return lambda t, i: _byte(t, i)  # type: ignore[call-arg]
+
+
+@overload(word64)
+def _(t, i):
+    return lambda t, i: _word64(t, i)  # type: ignore[call-arg]
 
 
 @overload(digits8)

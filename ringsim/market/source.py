@@ -1,10 +1,11 @@
-"""What a run folds, as the user writes it: `sample`, or `replay:FILE[,FILE...]` (the files of one session in order)."""
+"""What a run folds, as the user writes it: `sample`, `synthetic`, or `replay:FILE[,FILE...]` (one session's files in order)."""
 
 from pathlib import Path
 
 from ringsim.errors import BadInput
 
 SAMPLE = "sample"
+SYNTHETIC = "synthetic"  # generated: it has no files
 _REPLAY = "replay:"
 
 
@@ -18,7 +19,7 @@ def open_source(text: str) -> list[Path]:
     if text == SAMPLE:
         return [sample_path()]
     if not text.startswith(_REPLAY):
-        raise BadInput(f"source {text!r} is unknown; use sample, or replay:FILE[,FILE...]")
+        raise BadInput(f"source {text!r} is unknown; use sample, synthetic, or replay:FILE[,FILE...]")
     files = [Path(name.strip()).expanduser() for name in text.removeprefix(_REPLAY).split(",") if name.strip()]
     if not files:
         raise BadInput("source replay: names no file; use replay:FILE[,FILE...]")

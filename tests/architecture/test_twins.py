@@ -7,10 +7,11 @@ from tests.architecture.source import ROOT, holds_for, imports, inside, modules
 # Package or module -> modules of tests/naive. The longest name that fits is the one that holds.
 TWINS = {
     "ringsim.book": "book",
+    "ringsim.draws": "draws",
     "ringsim.ledger": "ledger",
     "ringsim.risk": "risk",
     "ringsim.strategy": "features strategy scripted",
-    "ringsim.market": "feed",
+    "ringsim.market": "feed synthetic",
     "ringsim.broker": "broker queue",
     "ringsim.analysis": "analysis",
     "procs.demo": "demo",

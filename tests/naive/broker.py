@@ -5,7 +5,8 @@ Reports are dicts with the names of REPORT or ACCOUNT. Risk is the real gate on 
 
 import numpy as np
 
-from ringsim.broker.latency import ENTRY, RESPONSE, LatencyModel, random_word
+from ringsim.broker.latency import ENTRY, RESPONSE, LatencyModel
+from ringsim.draws import random_word
 from ringsim.limits import (
     IN_FLIGHT_CANCELS,
     MAX_ACCOUNT_NOTIONAL,

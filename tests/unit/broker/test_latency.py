@@ -1,4 +1,4 @@
-"""Latencies: never below their lower bound, the same for the same record, and a random word that is splitmix64's."""
+"""Latencies: never below their lower bound, the same for the same record."""
 
 import numpy as np
 from hypothesis import given
@@ -12,12 +12,8 @@ from ringsim.broker.latency import (
     latency_entry_min,
     latency_response,
     latency_response_min,
-    random_word,
 )
-from ringsim.broker.latency import _mix as mix
 from tests.unit.broker.venue import BUY, MS, Venue
-
-WORD = 2**64
 
 
 def params(model, entry, response, entry_jitter=0, response_jitter=0, seed=0):
@@ -43,26 +39,6 @@ def test_jitter_fills_its_range_and_no_more_and_the_directions_differ():
     assert entry != [latency_entry(other, k) for k in range(400)]
     counts = [entry.count(v) for v in (5, 6, 7, 8)]
     assert all(60 <= n <= 140 for n in counts), "uniform: 100 each, 4 standard deviations are 35"
-
-
-def splitmix64(z):
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % WORD
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % WORD
-    return z ^ (z >> 31)
-
-
-@given(z=st.integers(0, WORD - 1))
-def test_the_mix_is_splitmix64s(z):
-    assert int(mix(np.uint64(z))) == splitmix64(z)
-
-
-@given(seed=st.integers(0, 2**63 - 1), stream=st.integers(0, 9), seq=st.integers(0, 2**62))
-def test_the_random_word_in_whole_numbers(seed, stream, seq):
-    step = 0x9E3779B97F4A7C15
-    z = splitmix64((seed + step) % WORD)
-    z = splitmix64((z + stream * step) % WORD)
-    z = splitmix64((z + seq * step) % WORD)
-    assert random_word(seed, stream, seq) == z >> 1
 
 
 def test_the_connection_is_first_in_first_out():
