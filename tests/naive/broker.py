@@ -330,7 +330,7 @@ class NaiveBroker:
             if at == px:
                 order["front"] -= qty
                 order["traded"] += qty
-                reach = queue.executable(order["front"])
+                reach = min(queue.executable(order["front"]), qty)
                 if reach:
                     order["front"] = 0.0
             else:
