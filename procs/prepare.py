@@ -12,11 +12,12 @@ import msgspec
 import numpy as np
 
 from procs.topology import Plan, check_capacities
-from ringsim.config import Effective, capacities, exchange_models, in_run_folder, instruments, schedule_file
+from ringsim.config import Config, Effective, capacities, exchange_models, in_run_folder, instruments, schedule_file
 from ringsim.errors import BadInput
 from ringsim.market.capture import Capture, prepare
 from ringsim.market.instruments import COINM
-from ringsim.market.source import open_source
+from ringsim.market.normalised import prepare_events
+from ringsim.market.source import EVENTS, open_source
 from ringsim.store.files import typed_os
 from ringsim.store.manifest import SourceFile
 from ringsim.strategy.schedule import Schedule, read_schedule
@@ -47,6 +48,15 @@ def messages_within(capture: Capture, duration_s: object) -> int:
         return len(capture.index)
     end = capture.meta.first_recv_ns + int(Fraction(str(duration_s)) * 1_000_000_000)
     return int(np.searchsorted(capture.index.recv_ns, end, side="right"))
+
+
+def open_session(config: Config) -> Capture:
+    """The recorded session of run.source, prepared. Raises BadInput, one line, for what cannot be used."""
+    files = open_source(config.run.source)
+    if not config.run.source.startswith(EVENTS):
+        return prepare(files, instruments(config))
+    tick, lot = (None if step is None else format(step, "f") for step in (config.feed.tick, config.feed.lot))
+    return prepare_events(files, config.strategy.symbols[0], tick, lot)
 
 
 def check_instrument(effective: Effective, capture: Capture) -> Instrument:
@@ -116,7 +126,7 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, pl
     plan: of a run that was begun before, in whose folder it goes on.
     """
     config = effective.config
-    capture = prepare(open_source(config.run.source), instruments(config))
+    capture = open_session(config)
     instrument = check_instrument(effective, capture)
     schedule = _schedule(effective, instrument)
     plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, schedule)

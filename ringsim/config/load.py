@@ -204,10 +204,10 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         found.append((("strategy.symbols",), f"has {len(strategy.symbols)} symbols; the most is {limits.MAX_SYMBOLS}"))
     kind, _, rest = config.run.source.partition(":")
     if kind not in SOURCES:
-        text = f"must be sample or replay:FILE[,FILE...], not {config.run.source!r}{meant(kind, SOURCES)}"
+        text = f"must be sample, replay:FILE[,FILE...] or events:FILE[,FILE...], not {config.run.source!r}{meant(kind, SOURCES)}"
         found.append((("run.source",), text))
-    elif (kind == "replay") != bool(source_files(config.run.source)) or (kind == "sample" and rest):
-        text = "names no file: replay:FILE[,FILE...]" if kind == "replay" else "sample takes nothing after it"
+    elif (kind != "sample") != bool(source_files(config.run.source)) or (kind == "sample" and rest):
+        text = f"names no file: {kind}:FILE[,FILE...]" if kind != "sample" else "sample takes nothing after it"
         found.append((("run.source",), text))
     name, colon, rest = strategy.name.partition(":")
     if name not in STRATEGIES or (name == "imbalance" and colon) or (name == "scripted" and not rest.strip()):
@@ -261,6 +261,9 @@ def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
         for path in _OF_IMBALANCE:
             if path in origins:
                 note(path, f"has no effect with the strategy {config.strategy.name}")
+    for path in ("feed.tick", "feed.lot"):
+        if path in origins and not config.run.source.startswith("events:"):
+            note(path, "has no effect: only event files need to be told their grid")
     for path, readers in idle_keys(config).items():
         if path in origins:
             note(path, f"has no effect with the models in force; it is for {readers}")

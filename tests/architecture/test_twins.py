@@ -11,6 +11,7 @@ TWINS = {
     "ringsim.risk": "risk",
     "ringsim.strategy": "features strategy scripted",
     "ringsim.market": "feed",
+    "ringsim.market.normalised": "normalised",
     "ringsim.broker": "broker queue",
     "procs.demo": "demo",
 }

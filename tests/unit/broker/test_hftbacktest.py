@@ -13,12 +13,14 @@ import pytest
 from ringsim.broker.queue import QueueModel
 from ringsim.limits import TAKEN_LEVELS
 from ringsim.market.capture import prepare
-from ringsim.market.eventfile import to_event_file
+from ringsim.market.eventfile import to_event_file, write_event_file
 from ringsim.market.feed import fold_capture
+from ringsim.market.normalised import prepare_events
 from ringsim.market.source import sample_path
 from ringsim.records import EventKind, OrderType, Reason, Side, Tif
 from tests.unit.broker import hft, ours, schedules
 from tests.unit.market.captures import RECORDED
+from tests.unit.market.eventfiles import apart
 
 pytestmark = pytest.mark.timeout(280)
 
@@ -202,3 +204,16 @@ def test_takers_walk_the_same_levels(sample):
         ends[found[0].status] += 1
         walked += len(fills.get(0, [])) > 2
     assert ends["filled"] > 20 and ends["expired"] > 5 and walked > 8, (ends, walked)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rows_for_the_exchange_or_the_receiver_alone_mean_the_same_to_both_programs(sample, tmp_path, seed):
+    """An event file in which messages overtake each other on their way to the receiver."""
+    data = apart(sample.data, seed)
+    write_event_file(tmp_path / "apart.npz", data)
+    mine = Session.__new__(Session)
+    prepared = prepare_events([tmp_path / "apart.npz"], "BTCUSDT", sample.instrument.tick, sample.instrument.lot)
+    mine.events, mine.data, mine.instrument = fold_capture(prepared)[0], data, prepared.meta.instrument
+    schedule = schedules.mixed(sample.events, seed, 600, 300_000_000)
+    ends = whole_fills_agree(mine, schedule, "power:2")
+    assert min(ends["filled"], ends["cancelled"], ends["expired"]) > 60
