@@ -16,7 +16,8 @@ from ringsim.config import Config, Effective, capacities, exchange_models, in_ru
 from ringsim.errors import BadInput
 from ringsim.market.capture import Capture, prepare
 from ringsim.market.instruments import COINM
-from ringsim.market.source import SYNTHETIC, open_source
+from ringsim.market.normalised import prepare_events
+from ringsim.market.source import EVENTS, SYNTHETIC, open_source
 from ringsim.market.synthetic import prepare_synthetic
 from ringsim.store.files import typed_os
 from ringsim.store.manifest import SourceFile
@@ -48,6 +49,18 @@ def messages_within(capture: Capture, duration_s: object) -> int:
         return len(capture.index)
     end = capture.meta.first_recv_ns + int(Fraction(str(duration_s)) * 1_000_000_000)
     return int(np.searchsorted(capture.index.recv_ns, end, side="right"))
+
+
+def open_session(config: Config) -> Capture:
+    """The session of run.source, prepared. Raises BadInput, one line, for what cannot be read or generated."""
+    if config.run.source == SYNTHETIC:
+        instrument = synthetic_instrument(config)
+        return prepare_synthetic(synthetic_params(config, instrument), instrument)
+    files = open_source(config.run.source)
+    if not config.run.source.startswith(EVENTS):
+        return prepare(files, instruments(config))
+    tick, lot = (None if step is None else format(step, "f") for step in (config.feed.tick, config.feed.lot))
+    return prepare_events(files, config.strategy.symbols[0], tick, lot)
 
 
 def check_instrument(effective: Effective, capture: Capture) -> Instrument:
@@ -109,14 +122,6 @@ def make_folder(out: str | None, run_id: str) -> Path:
     except OSError as error:
         raise BadInput(f"cannot write to {folder}: {os.strerror(error.errno or 0)}") from None
     return folder
-
-
-def open_session(config: Config) -> Capture:
-    """The session that a run folds, prepared. BadInput for what cannot be read or generated."""
-    if config.run.source == SYNTHETIC:
-        instrument = synthetic_instrument(config)
-        return prepare_synthetic(synthetic_params(config, instrument), instrument)
-    return prepare(open_source(config.run.source), instruments(config))
 
 
 def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, plan: Plan | None = None) -> Prepared:

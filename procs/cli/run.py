@@ -15,9 +15,11 @@ from procs.cli.options import (
     Fills,
     Latency,
     Limits,
+    Lot,
     Profile,
     Queue,
     Strategy,
+    Tick,
     effective,
     exchange,
 )
@@ -30,7 +32,8 @@ Source = Annotated[
     typer.Option(
         "--source",
         metavar="SRC",
-        help="sample, replay:FILE[,FILE...] (Binance captures), or synthetic (a generated market; keys in [sim]).",
+        help="sample, replay:FILE[,FILE...] (Binance captures), events:FILE[,FILE...] (normalised event files), or synthetic "
+        "(a generated market; keys in [sim]).",
         show_default="sample",
     ),
 ]
@@ -84,8 +87,8 @@ def _resumed(run: str, *, alone: bool) -> Any:
 
 @app.command(epilog="Example: ringsim run --speed 10 --duration 30 --latency jitter:500000,500000,200000,200000")
 def run(
-    source: Source = None, strategy: Strategy = None, clock: Clock = None, speed: Speed = None, seed: Seed = None,
-    duration: Duration = None,
+    source: Source = None, tick: Tick = None, lot: Lot = None, strategy: Strategy = None, clock: Clock = None,
+    speed: Speed = None, seed: Seed = None, duration: Duration = None,
     latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, limits: Limits = None,
     profile: Profile = None, config: ConfigFile = None, out: Out = None, live: Live = None, assignments: Assignments = None,
     resume: Resume = None, json: Json = False,
@@ -93,7 +96,7 @@ def run(
     """Run the pipeline as processes: ingest, strategy, paper broker and persistence, supervised."""
     output = Output(json)
     options: dict[str, object] = {
-        "run.source": source, "strategy.name": strategy, "run.clock": clock, "run.speed": speed,
+        "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategy, "run.clock": clock, "run.speed": speed,
         "run.seed": seed, "run.duration_s": duration,
         **exchange(latency=latency, queue=queue, fills=fills, fees=fees, limits=limits),
     }  # fmt: skip
@@ -115,15 +118,16 @@ def run(
 
 @app.command(epilog="Example: ringsim backtest --source replay:first.gz,second.gz --queue power:2 --fees -0.5,4 --json")
 def backtest(
-    source: Source = None, strategy: Strategy = None, seed: Seed = None, duration: Duration = None,
+    source: Source = None, tick: Tick = None, lot: Lot = None, strategy: Strategy = None, seed: Seed = None,
+    duration: Duration = None,
     latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, limits: Limits = None,
     profile: Profile = None, config: ConfigFile = None, out: Out = None, assignments: Assignments = None, json: Json = False,
 ) -> None:  # fmt: skip
     """The same folds in one process, on the simulated clock: the same digest as `run --clock simulated`."""
     output = Output(json)
     options: dict[str, object] = {
-        "run.source": source, "strategy.name": strategy, "run.clock": "simulated", "run.seed": seed,
-        "run.duration_s": duration,
+        "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategy,
+        "run.clock": "simulated", "run.seed": seed, "run.duration_s": duration,
         **exchange(latency=latency, queue=queue, fills=fills, fees=fees, limits=limits),
     }  # fmt: skip
     manifest, prepared = _prepared(options, profile, config, out, assignments)

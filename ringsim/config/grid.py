@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ringsim.config.problems import BadConfig, Problem
-from ringsim.config.schema import Config
+from ringsim.config.schema import WITH_FILES, Config
 from ringsim.limits import FEATURE_WINDOW, MAX_NOTIONAL, MAX_QTY_LOTS
 from ringsim.risk.limits import MONEY_MAX, RiskLimits
 from ringsim.units import Instrument
@@ -122,9 +122,9 @@ def instruments(config: Config) -> list[Instrument]:
 
 
 def source_files(source: str) -> list[str]:
-    """The files of a `replay:FILE[,FILE...]`; none for other sources."""
+    """The files of a `replay:FILE[,FILE...]` or `events:FILE[,FILE...]`; none for other sources."""
     kind, _, files = source.partition(":")
-    return [name for name in files.split(",") if name] if kind == "replay" else []
+    return [name for name in files.split(",") if name] if kind in WITH_FILES else []
 
 
 def schedule_file(strategy: str) -> str | None:

@@ -16,7 +16,7 @@ from ringsim.config.grid import capacities, source_files
 from ringsim.config.kinds import kind_of, kinds, meant, section_names, unknown_key
 from ringsim.config.models import idle_keys
 from ringsim.config.problems import BadConfig, Problem
-from ringsim.config.schema import PROFILES, SOURCES, STRATEGIES, Config, Grid, SimBook
+from ringsim.config.schema import PROFILES, SOURCE_FORMS, SOURCES, STRATEGIES, STRATEGY_FORMS, WITH_FILES, Config, Divergence, Grid, SimBook
 from ringsim.errors import BadInput
 
 
@@ -204,14 +204,14 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         found.append((("strategy.symbols",), f"has {len(strategy.symbols)} symbols; the most is {limits.MAX_SYMBOLS}"))
     kind, _, rest = config.run.source.partition(":")
     if kind not in SOURCES:
-        text = f"must be sample, synthetic or replay:FILE[,FILE...], not {config.run.source!r}{meant(kind, SOURCES)}"
+        text = f"must be {SOURCE_FORMS}, not {config.run.source!r}{meant(kind, SOURCES)}"
         found.append((("run.source",), text))
-    elif (kind == "replay") != bool(source_files(config.run.source)) or (kind != "replay" and rest):
-        text = "names no file: replay:FILE[,FILE...]" if kind == "replay" else f"{kind} takes nothing after it"
+    elif (kind in WITH_FILES) != bool(source_files(config.run.source)) or (kind not in WITH_FILES and rest):
+        text = f"names no file: {kind}:FILE[,FILE...]" if kind in WITH_FILES else f"{kind} takes nothing after it"
         found.append((("run.source",), text))
     name, colon, rest = strategy.name.partition(":")
-    if name not in STRATEGIES or (name == "imbalance" and colon) or (name == "scripted" and not rest.strip()):
-        text = f"must be imbalance or scripted:FILE.csv, not {strategy.name!r}{meant(name, STRATEGIES)}"
+    if name not in STRATEGIES or (name != "scripted" and colon) or (name == "scripted" and not rest.strip()):
+        text = f"must be {STRATEGY_FORMS}, not {strategy.name!r}{meant(name, STRATEGIES)}"
         found.append((("strategy.name",), text))
     half = capacities(config).reports // 2
     if strategy.persistence.batch_size > half:
@@ -233,10 +233,11 @@ _OF_SYNTHETIC = [
         "noise", "regime", "regime_ms", "jump_share", "jump_by", *(f"book.{key}" for key in SimBook.__struct_fields__),
     )
 ]  # fmt: skip
-_OF_IMBALANCE = [
-    f"strategy.params.{key}"
-    for key in ("imbalance_threshold", "min_confidence", "signal_decay_ms", "order_size_fraction")
-]
+_OF_STRATEGIES = {  # key -> the strategies that read it
+    **{f"strategy.params.{k}": ("imbalance",) for k in ("imbalance_threshold", "min_confidence", "signal_decay_ms")},
+    "strategy.params.order_size_fraction": ("imbalance", "divergence"),
+    **{f"strategy.divergence.{key}": ("divergence",) for key in Divergence.__struct_fields__},
+}
 
 
 def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
@@ -264,15 +265,17 @@ def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
         note("strategy.performance.buffer_capacity", f"{window} is no power of two: rounded up to {sizes.window}")
     if config.run.clock == "simulated" and config.run.speed not in (1, "max"):
         note("run.speed", "has no effect: event time drives the simulated clock")
-    if config.strategy.name != "imbalance":
-        for path in _OF_IMBALANCE:
-            if path in origins:
-                note(path, f"has no effect with the strategy {config.strategy.name}")
+    for path, readers in _OF_STRATEGIES.items():
+        if path in origins and config.strategy.name not in readers:
+            note(path, f"has no effect with the strategy {config.strategy.name}")
     if config.run.source != "synthetic":
         for path in _OF_SYNTHETIC:
             if origins.get(path, "profile").startswith("profile") or path == "sim.seed":
                 continue
             note(path, f"has no effect with the source {config.run.source}: it is of the generated market")
+    for path in ("feed.tick", "feed.lot"):
+        if path in origins and not config.run.source.startswith("events:"):
+            note(path, "has no effect: only event files need to be told their grid")
     for path, readers in idle_keys(config).items():
         if path in origins:
             note(path, f"has no effect with the models in force; it is for {readers}")

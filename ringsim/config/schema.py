@@ -40,6 +40,7 @@ LatencyNs = Annotated[int, _within(1, 60_000_000_000, why="zero would let an ans
 JitterNs = Annotated[int, _within(0, 60_000_000_000)]
 EventRate = Annotated[int, _within(0, 100_000)]
 Seed = Annotated[int, _within(0, 2**63 - 1)]
+SizeShare = Annotated[Decimal, _within("0.000001", 1, "0.000001")]
 Core = Annotated[int, _within(0, 4095)]
 WaitName = Literal["auto", "busy", "yield", "backoff"]
 ProfileName = Literal["dev", "demo", "bench"]
@@ -60,7 +61,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 class Run(Section, frozen=True, kw_only=True):
     """What to run and how."""
 
-    source: str = "sample"  # sample, synthetic, or replay:FILE[,FILE...]
+    source: str = "sample"  # one of SOURCE_FORMS
     clock: Literal["realtime", "simulated"] = "realtime"
     speed: Annotated[Decimal | Literal["max"], _within("0.001", 1_000_000)] = Decimal(1)  # paces the realtime feed only
     seed: Seed = 1
@@ -111,14 +112,26 @@ class Persistence(Section, frozen=True, kw_only=True):
     batch_size: Annotated[int, _within(1, 1_000_000)] = 100
 
 
+class Divergence(Section, frozen=True, kw_only=True):
+    """[strategy.divergence]; its threshold and decision interval are sim.threshold and sim.decision_interval_ms."""
+
+    hold_ms: Millis | None = None  # of a trade; sim.market_lag_ms without it: until the market has arrived
+    volatile_at: Share = Decimal("0.002")  # root mean square return from a decision to the next: volatile from here on
+    trend_at: Share = Decimal("0.45")  # way gone / way walked of the last 64 decisions: a trend from here on
+    size_trend: SizeShare = Decimal(1)  # of the size that strategy.params.order_size_fraction gives
+    size_sideways: SizeShare = Decimal("0.5")
+    size_volatile: SizeShare = Decimal("0.25")
+
+
 class Strategy(Section, frozen=True, kw_only=True):
     """[strategy]"""
 
     strategy_id: str = "imbalance_v1"
-    name: str = "imbalance"  # imbalance, or scripted:FILE.csv
+    name: str = "imbalance"  # one of STRATEGY_FORMS
     symbols: tuple[str, ...] = ("BTCUSDT",)
     paper_trading: bool = True
     params: Params = Params()
+    divergence: Divergence = Divergence()
     risk_limits: RiskLimits = RiskLimits()
     performance: Performance = Performance()
     persistence: Persistence = Persistence()
@@ -222,6 +235,8 @@ class Feed(Section, frozen=True, kw_only=True):
     """What is assumed of a capture."""
 
     base_latency_ns: LatencyNs = 1_000_000  # from the exchange to us, once the clocks' skew is removed
+    tick: Quantity | None = None  # grid of event files; taken from the first one without it
+    lot: Quantity | None = None
 
 
 class Grid(Section, frozen=True, kw_only=True):
@@ -267,5 +282,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
 }
 
-SOURCES = ("sample", "synthetic", "replay")
-STRATEGIES = ("imbalance", "scripted")
+SOURCES = ("sample", "synthetic", "replay", "events")
+WITH_FILES = ("replay", "events")
+SOURCE_FORMS = "sample, synthetic, replay:FILE[,FILE...] or events:FILE[,FILE...]"
+STRATEGIES = ("imbalance", "divergence", "scripted")
+STRATEGY_FORMS = "imbalance, divergence or scripted:FILE.csv"

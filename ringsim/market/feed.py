@@ -3,11 +3,12 @@
     index --parse--> depth     in sequence: LEVEL...          stale: counted        ahead: GAP, the book is invalid
                      snapshot  SNAPSHOT_BEGIN LEVEL... (the diffs that came before it and are newer) SNAPSHOT_END
                      trade     TRADE                          bookTicker: QUOTE bid, QUOTE ask
-    index --------> records    as they are: of sources that bring market events, not lines (market.records)
 
 A diff says what changed after update id `before` up to id `last` (spot: U - 1 and u; futures: pu and u). It fits a book at
 id L if before <= L < last; quantities are absolute, so an overlap does no harm. last <= L is stale, before > L a gap. That
 is one rule for bridging and for what follows, and it implies the venue's own (oracles 3).
+
+Of a session whose events are recorded themselves (market.records, market.normalised) a message is passed on as it stands.
 
 Invariants: a snapshot's end is published only when the diffs that were waiting for it fit; until then nobody's book is
 valid. Each message's last event, and no other, carries LAST: what a snapshot brings is one message, however many diffs.
@@ -30,7 +31,7 @@ from ringsim.market.events import make_events
 from ringsim.market.instruments import GRID, grid_values
 from ringsim.market.jsontext import Parse
 from ringsim.market.scan import scan, word64
-from ringsim.records import MARKET_EVENT, ControlCode, EventFlag, EventKind, GapCode, Side
+from ringsim.records import MARKET_EVENT, MARKET_WORDS, ControlCode, EventFlag, EventKind, GapCode, Side
 
 LATENCY_NS = 1_000_000  # from the exchange to us at the least: what is left of recv - E once the skew is removed
 
@@ -46,11 +47,11 @@ class Step(IntEnum):
 FEED_PARAMS = np.dtype(
     [
         ("grid", GRID),
-        ("records", "i8"),  # 1: messages are MARKET_EVENT records
         ("futures", "i8"),  # 1: diffs carry pu
         ("skew_ns", "i8"),  # added to E before anything else
         ("latency_ns", "i8"),
         ("symbol", "i8"),
+        ("records", "i8"),  # 1: the text holds the events themselves
     ]
 )
 
@@ -117,8 +118,8 @@ _E_LEVEL, _E_TRADE, _E_BEGIN, _E_END, _E_GAP, _E_CONTROL, _E_QUOTE = (
         EventKind.QUOTE,
     )
 )
-_RECORD_BYTES = MARKET_EVENT.itemsize
-_LAST, _REFRESH = int(EventFlag.LAST), int(EventFlag.REFRESH)
+_LAST, _REFRESH, _EXCHANGE_ONLY = int(EventFlag.LAST), int(EventFlag.REFRESH), int(EventFlag.EXCHANGE_ONLY)
+_WORDS = MARKET_WORDS
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _SEQUENCE, _END_OF_FEED = int(GapCode.SEQUENCE), int(ControlCode.END_OF_FEED)
 
@@ -133,9 +134,9 @@ def new_feed(capture: Capture, symbol: int = 0, latency_ns: int = LATENCY_NS) ->
     params.grid.px_digits, params.grid.px_units, params.grid.qty_digits, params.grid.qty_units = grid_values(
         capture.meta.instrument
     )
-    params.records = int(capture.meta.records)
     params.futures, params.skew_ns = int(capture.meta.futures), capture.meta.skew_ns
     params.latency_ns, params.symbol = latency_ns, symbol
+    params.records = int(capture.meta.records)
     state[0].waiting, state[0].last_trade, state[0].source_seq = -1, -1, -1
     return state
 
@@ -309,28 +310,25 @@ def _ticker(s, m, out):
 
 
 @kernel
-def _records(s, text, entry, out):
-    """A message of records: its events with this run's symbol and the message's number, into the own book as well."""
+def _recorded(s, text, entry, number, out):
+    """A message whose events are recorded as they are to be published; into the own book what the strategy sees of them."""
     t = scan(text)
-    for at in range(entry.offset, entry.offset + entry.length, _RECORD_BYTES):
-        s.exch_ns, s.recv_ns = word64(t, at + 8), word64(t, at + 16)
-        small = word64(t, at + 56)
-        kind = small >> 32 & 0xFF
-        number = word64(t, at + 40)
-        _emit(
-            s, out, kind, small >> 40 & 0xFF, word64(t, at + 24), word64(t, at + 32), number, small >> 48 & 0xFF,
-            small & 0xFFFF,
-        )  # fmt: skip
-        book_fold(s.book, out.records[out.count[0] - 1])
-        if kind == _E_LEVEL or kind == _E_END:  # noqa: SIM109
-            s.last_id = number
-        if kind == _E_END:
-            s.counts.resyncs += s.ever_valid
-            s.ever_valid = 1
-        elif kind == _E_GAP:
-            s.counts.gaps += 1
-    if s.book.valid == VALID and entry.kind == _DEPTH:
-        _watch_crossed(s)
+    for at in range(entry.offset, entry.offset + entry.length, 8 * _WORDS):
+        start = out.count[0] * _WORDS
+        for k in range(_WORDS):
+            out.words[start + k] = word64(t, at + 8 * k)
+        e = out.records[out.count[0]]
+        e.source_seq, e.symbol = number, s.p.symbol
+        s.recv_ns, s.exch_ns = e.recv_ns, e.exch_ns
+        if (e.flag_bits & _EXCHANGE_ONLY) == 0:
+            book_fold(s.book, e)
+        if e.kind in (_E_LEVEL, _E_END):
+            s.last_id = e.id
+        s.counts.gaps += e.kind == _E_GAP
+        out.count[0] += 1
+    s.source_seq = number
+    s.ever_valid = 1
+    _watch_crossed(s)
 
 
 @kernel
@@ -347,8 +345,7 @@ def _step(s, text, index, m, out):
     if kind == _OTHER:
         return _DONE
     if s.p.records != 0:
-        s.source_seq = number
-        _records(s, text, entry, out)
+        _recorded(s, text, entry, number, out)
         return _DONE
     code = _BAD
     if kind != _BAD:

@@ -63,7 +63,7 @@ __all__ = ["STRATEGY_STATE", "StrategyParams", "on_market", "on_report", "on_tim
 _LEVEL, _TRADE, _CONTROL = np.int64(EventKind.LEVEL), np.int64(EventKind.TRADE), np.int64(EventKind.CONTROL)
 _BEGIN, _END_SNAPSHOT = np.int64(EventKind.SNAPSHOT_BEGIN), np.int64(EventKind.SNAPSHOT_END)
 _GAP, _LAPPED = np.int64(EventKind.GAP), np.int64(GapCode.LAPPED)
-_LAST = np.int64(EventFlag.LAST)
+_LAST, _EXCHANGE_ONLY = np.int64(EventFlag.LAST), np.int64(EventFlag.EXCHANGE_ONLY)
 _C_LIFECYCLE, _C_TRADING = np.int64(ControlCode.LIFECYCLE), np.int64(ControlCode.TRADING)
 _C_RUN, _C_END = np.int64(ControlCode.RUN), np.int64(ControlCode.END_OF_FEED)
 _NEW, _CANCEL, _CANCEL_ALL = np.int64(OrderKind.NEW), np.int64(OrderKind.CANCEL), np.int64(OrderKind.CANCEL_ALL)
@@ -198,7 +198,7 @@ def on_market(s, schedule, ev, seq, now, out):
     all inputs. out: an Outbox with room for STRATEGY_OUT records.
     """
     kind = ev.kind
-    if s.ended != 0:
+    if s.ended != 0 or (ev.flag_bits & _EXCHANGE_ONLY) != 0:
         return
     if ev.symbol != s.p.symbol and kind != _CONTROL and not (kind == _GAP and ev.code == _LAPPED):
         return

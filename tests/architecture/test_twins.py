@@ -12,6 +12,7 @@ TWINS = {
     "ringsim.risk": "risk",
     "ringsim.strategy": "features strategy scripted",
     "ringsim.market": "feed synthetic",
+    "ringsim.market.normalised": "normalised",
     "ringsim.broker": "broker queue",
     "ringsim.analysis": "analysis",
     "procs.demo": "demo",

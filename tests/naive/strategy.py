@@ -311,7 +311,7 @@ class NaiveStrategy:
         return out
 
     def on_market(self, ev, seq, now):
-        if self.ended:
+        if self.ended or ev.flag_bits & EventFlag.EXCHANGE_ONLY:
             return []
         kind = EventKind(ev.kind)
         lapped = kind == EventKind.GAP and ev.code == GapCode.LAPPED

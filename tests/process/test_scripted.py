@@ -9,8 +9,11 @@ import pytest
 from ringsim.control import S_INPUTS, Stage, block
 from ringsim.lifecycle import Lifecycle
 from ringsim.market.capture import prepare
+from ringsim.market.eventfile import to_event_file, write_event_file
+from ringsim.market.feed import fold_capture
 from ringsim.market.source import sample_path
 from tests.process.pipeline import backtest, processes
+from tests.unit.market.eventfiles import apart
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
 
@@ -56,6 +59,31 @@ def test_one_process_five_and_killed_ones_have_the_same_digest(schedule, tmp_pat
 
     run = processes(tmp_path, each_turn=each_turn, **given)
     assert run["digest"] == twin["digest"] and run["orders"] == twin["orders"] and run["restarts"] == len(killed) > 0
+
+
+@pytest.mark.slow
+def test_an_event_file_in_which_rows_overtake_each_other_gives_the_same_digest_in_five_processes(schedule, tmp_path):
+    """Also when ingest, which alone reads the file, is killed."""
+    path, _ = schedule
+    capture = prepare([sample_path()])
+    file = tmp_path / "minute.npz"
+    write_event_file(file, apart(to_event_file(fold_capture(capture)[0], capture.meta.instrument), 7))
+    given = {"strategy__name": f"scripted:{path}", "run__source": f"events:{file}"}
+    twin = backtest(tmp_path, **given)
+    assert twin["fills"] > 20
+    killed = []
+
+    def each_turn(parent):
+        child = next((c for c in parent.children.values() if c.role == "ingest"), None)
+        inputs = int(parent.segments.control[block(Stage.INGEST) + S_INPUTS])
+        if parent.lifecycle is not Lifecycle.READY or child is None or child.pid in killed or len(killed) == 3:
+            return
+        if inputs > 500 * (1 + len(killed)):
+            killed.append(child.pid)
+            os.kill(child.pid, signal.SIGKILL)
+
+    run = processes(tmp_path, each_turn=each_turn, **given)
+    assert run["digest"] == twin["digest"] and run["restarts"] == len(killed) > 0
 
 
 @pytest.mark.slow
