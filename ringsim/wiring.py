@@ -5,7 +5,7 @@ from fractions import Fraction
 from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import QueueModel
-from ringsim.config import Config, capacities, instruments, limits_in_grid, schedule_file
+from ringsim.config import Config, capacities, instruments, limits_in_grid
 from ringsim.market.instruments import SYNTHETIC, find_instrument, quote_of
 from ringsim.market.walk import FINE, Regime, SyntheticParams
 from ringsim.strategy.params import StrategyParams
@@ -28,9 +28,10 @@ def strategy_params(
     """
     paced = config.run.clock == "realtime" and config.run.speed != "max"
     pace = Fraction(str(config.run.speed)).as_integer_ratio() if paced else (1, 1)
+    own = config.strategy.divergence
     given, grid = config.strategy.params, limits_in_grid(config, instrument)
     return StrategyParams(
-        kind=StrategyKind.SCRIPTED if schedule_file(config.strategy.name) else StrategyKind.IMBALANCE,
+        kind=StrategyKind[config.strategy.name.partition(":")[0].upper()],
         capital=grid.start_cash,
         limits=grid.limits,
         imbalance_threshold=float(given.imbalance_threshold),
@@ -44,6 +45,12 @@ def strategy_params(
         realtime=paced,
         first_ns=first_ns if paced else 0,
         speed=pace,
+        divergence_threshold=float(config.sim.threshold),
+        decision_interval_ns=config.sim.decision_interval_ms * _MS,
+        hold_ns=(config.sim.market_lag_ms or 1 if own.hold_ms is None else own.hold_ms) * _MS,
+        volatile_at=float(own.volatile_at),
+        trend_at=float(own.trend_at),
+        size_ppm=(int(own.size_sideways * _PPM), int(own.size_trend * _PPM), int(own.size_volatile * _PPM)),
     )
 
 

@@ -38,7 +38,7 @@ Strategy = Annotated[
     typer.Option(
         "--strategy",
         metavar="NAME",
-        help="What trades: imbalance, or scripted:FILE.csv, a list of orders with their times.",
+        help="What trades: imbalance, divergence, or scripted:FILE.csv, a list of orders with their times.",
         show_default="imbalance",
     ),
 ]

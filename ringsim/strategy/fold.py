@@ -39,6 +39,7 @@ from ringsim.records import (
     Trading,
 )
 from ringsim.risk.gate import risk_account, risk_control, risk_round_trip
+from ringsim.strategy.divergence import decide_divergence
 from ringsim.strategy.features import features_clear, features_sample, features_trade
 from ringsim.strategy.imbalance import decide
 from ringsim.strategy.orders import (
@@ -61,6 +62,7 @@ from ringsim.strategy.state import STRATEGY_STATE, strategy_init
 __all__ = ["STRATEGY_STATE", "StrategyParams", "on_market", "on_report", "on_timer", "strategy_init"]
 
 _LEVEL, _TRADE, _CONTROL = np.int64(EventKind.LEVEL), np.int64(EventKind.TRADE), np.int64(EventKind.CONTROL)
+_PREDICTION, _BY_PREDICTION = np.int64(EventKind.PREDICTION), np.int64(Cause.PREDICTION)
 _BEGIN, _END_SNAPSHOT = np.int64(EventKind.SNAPSHOT_BEGIN), np.int64(EventKind.SNAPSHOT_END)
 _GAP, _LAPPED = np.int64(EventKind.GAP), np.int64(GapCode.LAPPED)
 _LAST, _EXCHANGE_ONLY = np.int64(EventFlag.LAST), np.int64(EventFlag.EXCHANGE_ONLY)
@@ -80,7 +82,7 @@ _READY, _DEGRADED = np.int64(Lifecycle.READY), np.int64(Lifecycle.DEGRADED)
 _RUNNING = np.int64(RunState.RUNNING)
 _ASKED, _UNKNOWN_ORDER = np.int64(Reason.ASKED), np.int64(Reason.UNKNOWN_ORDER)
 _C_CLOCK = np.int64(ControlCode.CLOCK)
-_SCRIPTED = np.int64(StrategyKind.SCRIPTED)
+_SCRIPTED, _DIVERGENCE = np.int64(StrategyKind.SCRIPTED), np.int64(StrategyKind.DIVERGENCE)
 _NONE = np.int64(0)
 _NEVER = np.int64(NEVER_NS)
 assert MAX_INTENTS + 2 <= STRATEGY_OUT
@@ -96,6 +98,9 @@ def _decide(s, schedule):
     if s.p.kind == _SCRIPTED:
         count = decide_scripted(s.scripted, s.p.scripted, schedule, s.v, s.orders, s.intents)
         s.wake_ns = s.scripted.wake_ns
+    elif s.p.kind == _DIVERGENCE:
+        count = decide_divergence(s.divergence, s.p.divergence, s.f.now, s.v, s.orders, s.intents)
+        s.wake_ns = s.divergence.wake_ns
     else:
         count = decide(s.own, s.p.imbalance, s.f.now, s.v, s.orders, s.intents)
         s.wake_ns = s.own.wake_ns
@@ -211,6 +216,9 @@ def on_market(s, schedule, ev, seq, now, out):
             _book_message(s, schedule, ev, now, out)
     elif kind == _TRADE:
         features_trade(s.f, ev.recv_ns, ev.side, ev.qty_lots)
+    elif kind == _PREDICTION:
+        s.v.prediction_ticks = ev.px_ticks
+        _ask(s, schedule, _BY_PREDICTION, now, out)
     elif kind == _CONTROL:
         _control(s, schedule, ev, now, out)
     elif kind in (_BEGIN, _GAP, _END_SNAPSHOT):
@@ -264,6 +272,7 @@ def _own_report(s, rep, now):
         _own_fill(s, rep, now)
         let_go(s, False)
         if k >= 0:
+            s.v.fill_lots, s.v.fill_tag, s.v.fill_word = rep.qty_lots, s.orders[k].tag, s.orders[k].word
             order_left(s, k, rep.left_lots)
         return True
     if kind in (_CANCELLED, _REJECTED, _PROVISIONAL):
@@ -316,6 +325,7 @@ def on_report(s, schedule, rep, acc, seq, now, out):
         changed = _own_report(s, rep, now)
     if s.ended == 0 and (changed or (s.starved != 0 and s.credits > MAX_INTENTS)):
         _ask(s, schedule, _REPORT, now, out)
+    s.v.fill_lots = 0
 
 
 @kernel

@@ -20,7 +20,7 @@ from ringsim.limits import OWN_ORDERS
 from ringsim.records import NEVER_NS, OrderFlag, OrderKind, Reason, Side, Trading, Verdict
 from ringsim.risk.gate import risk_headroom, risk_judge, risk_reducible, risk_token_ns
 from ringsim.strategy.protocol import ONCE, SIZED_BY_STAGE, TAGS, Cause
-from ringsim.strategy.sizing import entry_lots
+from ringsim.strategy.sizing import WHOLE_PPM, entry_lots
 
 RETRY_NS = 1_000_000_000  # a refused order may be tried again after this long, whatever else did not happen
 
@@ -31,7 +31,7 @@ _REFUSED, _SIGNAL, _SIGNAL_END = np.int64(OrderKind.REFUSED), np.int64(OrderKind
 _SNAPSHOT = np.int64(OrderKind.SNAPSHOT)
 _REDUCES, _CLOSES = np.int64(OrderFlag.REDUCES), np.int64(OrderFlag.CLOSES)
 _BY_TICK, _NO_FLAGS = np.int64(OrderFlag.BY_TICK), np.int64(0)
-_BOOK = np.int64(Cause.BOOK)
+_BOOK, _PREDICTION = np.int64(Cause.BOOK), np.int64(Cause.PREDICTION)
 _ADJUSTED, _REJECTED = np.int64(Verdict.ADJUSTED), np.int64(Verdict.REJECTED)
 _ACTIVE, _REDUCING, _HALTED = np.int64(Trading.ACTIVE), np.int64(Trading.REDUCING), np.int64(Trading.HALTED)
 _OPEN_ORDERS, _ORDER_RATE = np.int64(Reason.OPEN_ORDERS), np.int64(Reason.ORDER_RATE)
@@ -56,7 +56,7 @@ def _emit(s, kind, now, out):
     o = out.records[i]
     o.kind, o.strategy, o.symbol = kind, s.p.strategy, s.p.symbol
     o.trigger_seq, o.trigger_ns, o.created_ns = s.trigger_seq, s.trigger_ns, now
-    o.flag_bits = _BY_TICK if s.v.cause == _BOOK and kind != _SNAPSHOT else _NO_FLAGS
+    o.flag_bits = _BY_TICK if s.v.cause in (_BOOK, _PREDICTION) and kind != _SNAPSHOT else _NO_FLAGS
     s.credits -= 1
     return i
 
@@ -155,7 +155,7 @@ def emit_order(s, intent, now, out):
     if asked == SIZED_BY_STAGE:
         price = intent.px_ticks if intent.px_ticks > 0 else s.mark_ticks
         headroom = risk_headroom(s.risk, intent.side, price, position, buys, sells)
-        asked = entry_lots(headroom, s.p.order_size_ppm)
+        asked = entry_lots(headroom, max(1, s.p.order_size_ppm * intent.size_ppm // WHOLE_PPM))
     closes = (intent.flag_bits & _CLOSES) != 0
     reducible = risk_reducible(intent.side, position, buys, sells)
     verdict, reason, lots = _judge(s, intent, asked, now)

@@ -5,6 +5,7 @@ import numpy as np
 
 from ringsim.limits import FEATURE_WINDOW, MAX_STRATEGIES, MAX_SYMBOLS
 from ringsim.risk.limits import MONEY_MAX, RiskLimits
+from ringsim.strategy.divergence import DIVERGENCE_PARAMS
 from ringsim.strategy.imbalance import CBPS, IMBALANCE_PARAMS
 from ringsim.strategy.protocol import StrategyKind
 from ringsim.strategy.scripted import SCRIPTED_PARAMS
@@ -21,6 +22,7 @@ STRATEGY_PARAMS = np.dtype(
         ("snapshot_interval_ns", "i8"),
         ("imbalance", IMBALANCE_PARAMS),
         ("scripted", SCRIPTED_PARAMS),
+        ("divergence", DIVERGENCE_PARAMS),
     ]
 )
 
@@ -53,6 +55,16 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     realtime: bool = False  # SCRIPTED: its times are of the receiver's clock; a CLOCK event says when first_ns is
     first_ns: int = 0
     speed: tuple[int, int] = (1, 1)  # of the feed, a fraction
+    divergence_threshold: float = 0.003  # of |D|, above 0, at most 1
+    decision_interval_ns: int = 50_000_000  # 1..PERIOD_MAX_NS
+    hold_ns: int = 120_000_000  # of a divergence trade, 1..PERIOD_MAX_NS
+    volatile_at: float = 0.002  # root mean square return from a decision to the next, 0..1
+    trend_at: float = 0.45  # efficiency ratio, 0..1
+    size_ppm: tuple[int, int, int] = (
+        WHOLE_PPM,
+        WHOLE_PPM,
+        WHOLE_PPM,
+    )  # of the entry's size, by MarketRegime, 1..1,000,000
 
     def problems(self) -> list[str]:
         """Every value out of its range, one line each; empty when all hold."""
@@ -69,6 +81,11 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "order_size_ppm": (1, WHOLE_PPM),
             "close_cross_cbps": (0, CBPS),
             "snapshot_interval_ns": (0, PERIOD_MAX_NS),
+            "divergence_threshold": (1e-12, 1.0),
+            "decision_interval_ns": (1, PERIOD_MAX_NS),
+            "hold_ns": (1, PERIOD_MAX_NS),
+            "volatile_at": (0.0, 1.0),
+            "trend_at": (0.0, 1.0),
         }
         found = [
             f"{name} {getattr(self, name)} lies outside {least}..{most}"
@@ -77,6 +94,8 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ]
         if self.feature_store & (self.feature_store - 1) != 0:
             found.append(f"feature_store {self.feature_store} is no power of two")
+        if not 1 <= min(self.size_ppm) <= max(self.size_ppm) <= WHOLE_PPM:
+            found.append(f"size_ppm {self.size_ppm} lies outside 1..{WHOLE_PPM}")
         if min(self.speed) < 1:
             found.append(f"speed {self.speed[0]}/{self.speed[1]} is not above 0")
         return found + [f"limits.{problem}" for problem in self.limits.problems()]
@@ -90,4 +109,8 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         q["min_confidence_ppm"], q["decay_ns"] = self.min_confidence_ppm, self.signal_decay_ns
         q["close_cross_cbps"] = self.close_cross_cbps
         r = p["scripted"]
+        d = p["divergence"]
+        d["threshold"], d["interval_ns"] = self.divergence_threshold, self.decision_interval_ns
+        d["hold_ns"], d["size_ppm"] = self.hold_ns, self.size_ppm
+        d["regime"]["volatile_at"], d["regime"]["trend_at"] = self.volatile_at, self.trend_at
         r["first_ns"], (r["speed_num"], r["speed_den"]) = self.first_ns, self.speed

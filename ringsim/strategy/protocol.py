@@ -15,9 +15,9 @@ Invariant: a strategy never touches risk, credit, ids or records. The stage (str
 without a size, gives ids, holds back an order like one that was just refused until something changed, and sends one
 cancel an order. So a kernel may propose the same at every call.
 
-It is called at each book message, each report that changed an order of its own or the position, at `wake_ns`, when the book
-is lost, after a control event, and at the end of the feed (then only SIGNAL_END goes out). With v.may_act == 0 (too few
-credits) nothing that it proposes is carried out: it should only look; the stage calls again as soon as it may.
+It is called at each book message and prediction, each report that changed an order of its own or the position, at `wake_ns`,
+when the book is lost, after a control event, and at the end of the feed (then only SIGNAL_END goes out). With v.may_act == 0
+(too few credits) nothing that it proposes is carried out: it should only look; the stage calls again as soon as it may.
 """
 
 from enum import IntEnum
@@ -27,6 +27,7 @@ import numpy as np
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import OrderKind
+from ringsim.strategy.sizing import WHOLE_PPM
 
 MAX_INTENTS = STRATEGY_OUT - 2  # beside them the stage may emit a CANCEL_ALL and a SNAPSHOT
 ONCE = -1  # tag of an order that is proposed once: never held back, refused on the record also where others just wait
@@ -39,6 +40,7 @@ class StrategyKind(IntEnum):
 
     IMBALANCE = 0
     SCRIPTED = 1
+    DIVERGENCE = 2
 
 
 class Cause(IntEnum):
@@ -50,6 +52,7 @@ class Cause(IntEnum):
     TIMER = 4
     CONTROL = 5
     END = 6  # end of the feed
+    PREDICTION = 7  # v.prediction_ticks is new
 
 
 VIEW = np.dtype(
@@ -60,6 +63,10 @@ VIEW = np.dtype(
         ("may_send", "i8"),  # 1: also new orders: there is a whole book, and trading is not stopped or paused
         ("position_lots", "i8"),  # from reports
         ("own_orders", "i8"),
+        ("prediction_ticks", "i8"),  # the newest prediction, 0: none
+        ("fill_lots", "i8"),  # of the fill that it is called for, 0: for something else ...
+        ("fill_tag", "i8"),  # ... and its order's tag and word
+        ("fill_word", "i8"),
     ]
 )
 
@@ -86,6 +93,7 @@ INTENT = np.dtype(
         ("tif", "i8"),
         ("px_ticks", "i8"),
         ("qty_lots", "i8"),
+        ("size_ppm", "i8"),  # SIZED_BY_STAGE: share of that size, 1..1,000,000
         ("target_id", "i8"),  # of a CANCEL
         ("tag", "i8"),
         ("word", "i8"),  # of a NEW, kept with the own order
@@ -95,6 +103,7 @@ INTENT = np.dtype(
     ]
 )
 
+_WHOLE_PPM = np.int64(WHOLE_PPM)
 _NEW, _CANCEL = np.int64(OrderKind.NEW), np.int64(OrderKind.CANCEL)
 
 
@@ -103,7 +112,7 @@ def propose_order(intent, side, order_type, tif, px, qty, tag, flag_bits, streng
     """Fill an intent: a new order. qty: lots, or SIZED_BY_STAGE. tag: 0..TAGS - 1, or ONCE."""
     intent.kind = _NEW
     intent.side, intent.type, intent.tif = side, order_type, tif
-    intent.px_ticks, intent.qty_lots, intent.target_id = px, qty, 0
+    intent.px_ticks, intent.qty_lots, intent.size_ppm, intent.target_id = px, qty, _WHOLE_PPM, 0
     intent.tag, intent.word, intent.flag_bits = tag, 0, flag_bits
     intent.strength_ppm, intent.confidence_ppm = strength_ppm, confidence_ppm
 

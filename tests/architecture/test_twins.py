@@ -10,7 +10,7 @@ TWINS = {
     "ringsim.draws": "draws",
     "ringsim.ledger": "ledger",
     "ringsim.risk": "risk",
-    "ringsim.strategy": "features strategy scripted",
+    "ringsim.strategy": "features strategy scripted divergence",
     "ringsim.market": "feed synthetic",
     "ringsim.market.normalised": "normalised",
     "ringsim.broker": "broker queue",

@@ -83,6 +83,7 @@ class NaiveStrategy:
         self.account = Trading.ACTIVE
         self.account_reason = Reason.NONE
         self.mark = 0
+        self.prediction = 0
         self.best = {}  # last seen, by side
         self.trigger = (-1, 0)
         self.snapshot_ns = NEVER_NS
@@ -120,7 +121,7 @@ class NaiveStrategy:
             "trigger_ns": self.trigger[1],
             "created_ns": now,
         }
-        if self.cause == "book" and kind != OrderKind.SNAPSHOT:
+        if self.cause in ("book", "prediction") and kind != OrderKind.SNAPSHOT:
             record["flag_bits"] = OrderFlag.BY_TICK
         self.out.append(record | fields)
         if kind != OrderKind.CANCEL_ALL:
@@ -142,16 +143,19 @@ class NaiveStrategy:
             return Reason.NOT_READY
         return Reason.NO_BOOK if self.run == RunState.RUNNING else Reason.PAUSED
 
-    def emit_order(self, now, tag, side, tif, px, asked, strength, confidence, type_=OrderType.LIMIT, **more):
+    def emit_order(self, now, tag, side, tif, px, asked, strength, confidence, type_=OrderType.LIMIT, size_ppm=1_000_000,
+                   **more):  # fmt: skip
         held = self.refusals.get(tag)
         if held and now < held["until"] and held["side"] == side and held["px"] in (None, px):
             self.retry_ns = min(self.retry_ns, held["until"])
             return
         position, buys, sells = self.ledger.position, self.working(Side.BUY), self.working(Side.SELL)
         if asked is None:
-            reach = (self.p.limits.max_intent or 10**5) // px + abs(position) + 1
-            room = self.gate.headroom(side, px, position, buys, sells, reach)
-            asked = max(1, floor(room * self.p.order_size_ppm / 1_000_000))
+            price = px or self.mark
+            reach = (self.p.limits.max_intent or 10**5) // price + abs(position) + 1
+            room = self.gate.headroom(side, price, position, buys, sells, reach)
+            share = max(1, self.p.order_size_ppm * size_ppm // 1_000_000)
+            asked = max(1, floor(room * share / 1_000_000))
         reducible = -position - buys if side == Side.BUY else position - sells
         if not self.sends() or not self.features.now:
             verdict, reason, lots = Verdict.REJECTED, self.why_not(), 0
@@ -321,6 +325,9 @@ class NaiveStrategy:
             self.trigger = (seq, int(ev.recv_ns))
         if kind == EventKind.CONTROL:
             self.control(ControlCode(ev.code), int(ev.qty_lots), now)
+        elif kind == EventKind.PREDICTION:
+            self.prediction = int(ev.px_ticks)
+            self.ask("prediction", now)
         elif kind == EventKind.TRADE:
             self.features.trade(int(ev.recv_ns), ev.side, int(ev.qty_lots))
         elif kind in (EventKind.LEVEL, EventKind.SNAPSHOT_BEGIN, EventKind.SNAPSHOT_END, EventKind.GAP):

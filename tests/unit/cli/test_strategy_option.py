@@ -54,14 +54,27 @@ def test_keys_of_the_other_strategy_are_noted(ringsim, schedule):
     assert "strategy.params.min_confidence: has no effect with the strategy scripted:orders.csv" in answer.json["notes"]
 
 
+def test_the_divergence_trades_on_predictions_and_says_which_keys_it_does_not_read(ringsim):
+    given = ["--source", "synthetic", "--duration", "20", "--strategy", "divergence", "--json"]
+    found = ringsim("backtest", *given, "--set", "strategy.params.min_confidence=0.5").json
+    assert found["strategy"] == "divergence" and found["signals"] > 0 and found["fills"] > 0
+    assert found["notes"] == ["strategy.params.min_confidence: has no effect with the strategy divergence"]
+    assert ringsim("verify", "latest", "--json").json["result"] == "same"
+    idle = ringsim("backtest", "--duration", "1", "--set", "strategy.divergence.hold_ms=5", "--json").json["notes"]
+    assert "strategy.divergence.hold_ms: has no effect with the strategy imbalance" in idle
+    without = ringsim("backtest", "--duration", "1", "--strategy", "divergence", "--json").json
+    assert without["signals"] == 0 and without["fills"] == 0, "the sample has no predictions"
+
+
 @pytest.mark.parametrize("command", ["run", "backtest"])
 @pytest.mark.parametrize(
     ("strategy", "line"),
     [
-        ("imbalanced", "must be imbalance or scripted:FILE.csv, not 'imbalanced'; did you mean imbalance?"),
-        ("scripted", "must be imbalance or scripted:FILE.csv, not 'scripted'"),
-        ("scripted:", "must be imbalance or scripted:FILE.csv, not 'scripted:'"),
-        ("imbalance:x", "must be imbalance or scripted:FILE.csv, not 'imbalance:x'"),
+        ("imbalanced", "must be imbalance, divergence or scripted:FILE.csv, not 'imbalanced'; did you mean imbalance?"),
+        ("scripted", "must be imbalance, divergence or scripted:FILE.csv, not 'scripted'"),
+        ("divergence:x", "must be imbalance, divergence or scripted:FILE.csv, not 'divergence:x'"),
+        ("scripted:", "must be imbalance, divergence or scripted:FILE.csv, not 'scripted:'"),
+        ("imbalance:x", "must be imbalance, divergence or scripted:FILE.csv, not 'imbalance:x'"),
         ("scripted:none.csv", "there is no schedule"),
     ],
 )

@@ -6,6 +6,7 @@ from ringsim.limits import CREDITS, OWN_ORDERS
 from ringsim.records import OrderFlag, OrderKind, OrderType, Reason, Side, Tif, Trading, Verdict
 from ringsim.strategy.orders import emit_cancel, emit_cancel_all, emit_order, emit_snapshot, find_order, order_left
 from ringsim.strategy.protocol import OWN_ORDER, SIZED_BY_STAGE, TAGS, Cause
+from ringsim.strategy.sizing import WHOLE_PPM
 from tests.unit.strategy.stage import Stage
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -26,6 +27,7 @@ def want(stage, side=BUY, px=1_000, qty=5, tag=0, flags=0):
     intent = stage.s.intents[0]
     intent.kind, intent.side, intent.type, intent.tif = OrderKind.NEW, side, OrderType.LIMIT, Tif.GTC
     intent.px_ticks, intent.qty_lots, intent.tag, intent.flag_bits = px, qty, tag, flags
+    intent.size_ppm = WHOLE_PPM
     stage.out.count[0] = 0
     emit_order(stage.s, intent, stage.now, stage.out)
     return stage.out.records[0] if stage.out.count[0] else None
