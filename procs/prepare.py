@@ -16,8 +16,9 @@ from ringsim.config import Config, Effective, capacities, exchange_models, in_ru
 from ringsim.errors import BadInput
 from ringsim.market.capture import Capture, prepare
 from ringsim.market.instruments import COINM
+from ringsim.market.lobster import prepare_lobster
 from ringsim.market.normalised import prepare_events
-from ringsim.market.source import EVENTS, SYNTHETIC, open_source
+from ringsim.market.source import EVENTS, LOBSTER, SYNTHETIC, open_source
 from ringsim.market.synthetic import prepare_synthetic
 from ringsim.store.files import typed_os
 from ringsim.store.manifest import SourceFile
@@ -57,6 +58,8 @@ def open_session(config: Config) -> Capture:
         instrument = synthetic_instrument(config)
         return prepare_synthetic(synthetic_params(config, instrument), instrument)
     files = open_source(config.run.source)
+    if config.run.source.startswith(LOBSTER):
+        return prepare_lobster(files, instruments(config), config.feed.base_latency_ns)
     if not config.run.source.startswith(EVENTS):
         return prepare(files, instruments(config))
     tick, lot = (None if step is None else format(step, "f") for step in (config.feed.tick, config.feed.lot))

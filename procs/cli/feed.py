@@ -1,7 +1,7 @@
 """`ringsim feed`: what a recorded capture is worth before anything is run on it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -29,17 +29,46 @@ def check(
 ) -> None:
     """Check a capture: bad lines, gaps, crossed states, and its book against every bookTicker.
 
+    lobster:MSG.csv,BOOK.csv is checked order by order: its book against the book file after every row, its executions against
+    the front of the queue.
+
     Exit code 3 where it ends without a valid book, or contradicts itself: a run on it could not be trusted.
     """
     from ringsim.market.check import check_session
+    from ringsim.market.source import LOBSTER, open_source
 
     out = Output(json)
+    if str(files[0]).startswith(LOBSTER):
+        _check_lobster(out, open_source(",".join(map(str, files))))
     found = check_session(files)
     out.show("\n".join(_lines(found)))
     for warning in found.warnings[:_WARNINGS_SHOWN]:
         out.say(f"warning: {warning}")
     if len(found.warnings) > _WARNINGS_SHOWN:
         out.say(f"warning: and {len(found.warnings) - _WARNINGS_SHOWN} more; --json lists them")
+    out.result(found)
+    raise typer.Exit(DONE if found.sound else INCONCLUSIVE)
+
+
+def _check_lobster(out: Output, files: list[Path]) -> NoReturn:
+    from ringsim.market.lobstercheck import check_lobster
+
+    found = check_lobster(files)
+    messages = ", ".join(f"{count:,} {kind}" for kind, count in found.messages.items() if count)
+    compared = f"{found.rows - found.price_mismatches:,} of {found.rows:,} rows have the book file's best prices, "
+    compared += f"{found.qty_mismatches} of them another quantity there"
+    queue = f"{found.at_front:,} of {found.executions:,} visible executions at its front ({found.share:.1%})"
+    lines = [
+        f"{found.symbol} lobster",
+        f"messages      {messages}",
+        f"book          {compared if found.rows else 'no book file to compare with'}",
+        *([f"              first: {found.first_mismatch}"] if found.first_mismatch else []),
+        f"queue         {queue}",
+        *(f"              not: {exception}" for exception in found.exceptions),
+        f"unknown       {found.unknown} messages on orders that no level can have held",
+        f"verdict       {'sound' if found.sound else 'contradicts itself: do not trust a run on it'}",
+    ]
+    out.show("\n".join(lines))
     out.result(found)
     raise typer.Exit(DONE if found.sound else INCONCLUSIVE)
 

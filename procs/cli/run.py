@@ -32,8 +32,8 @@ Source = Annotated[
     typer.Option(
         "--source",
         metavar="SRC",
-        help="sample, replay:FILE[,FILE...] (Binance captures), events:FILE[,FILE...] (normalised event files), or synthetic "
-        "(a generated market; keys in [sim]).",
+        help="sample, replay:FILE[,FILE...] (Binance captures), events:FILE[,FILE...] (normalised event files), "
+        "lobster:MSG.csv[,BOOK.csv], or synthetic (a generated market; keys in [sim]).",
         show_default="sample",
     ),
 ]

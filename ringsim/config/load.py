@@ -16,7 +16,18 @@ from ringsim.config.grid import capacities, source_files
 from ringsim.config.kinds import kind_of, kinds, meant, section_names, unknown_key
 from ringsim.config.models import idle_keys
 from ringsim.config.problems import BadConfig, Problem
-from ringsim.config.schema import PROFILES, SOURCE_FORMS, SOURCES, STRATEGIES, STRATEGY_FORMS, WITH_FILES, Config, Divergence, Grid, SimBook
+from ringsim.config.schema import (
+    PROFILES,
+    SOURCE_FORMS,
+    SOURCES,
+    STRATEGIES,
+    STRATEGY_FORMS,
+    WITH_FILES,
+    Config,
+    Divergence,
+    Grid,
+    SimBook,
+)
 from ringsim.errors import BadInput
 
 
@@ -265,8 +276,8 @@ def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
         note("strategy.performance.buffer_capacity", f"{window} is no power of two: rounded up to {sizes.window}")
     if config.run.clock == "simulated" and config.run.speed not in (1, "max"):
         note("run.speed", "has no effect: event time drives the simulated clock")
-    for path, readers in _OF_STRATEGIES.items():
-        if path in origins and config.strategy.name not in readers:
+    for path, strategies in _OF_STRATEGIES.items():
+        if path in origins and config.strategy.name not in strategies:
             note(path, f"has no effect with the strategy {config.strategy.name}")
     if config.run.source != "synthetic":
         for path in _OF_SYNTHETIC:

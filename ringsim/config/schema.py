@@ -282,8 +282,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
 }
 
-SOURCES = ("sample", "synthetic", "replay", "events")
-WITH_FILES = ("replay", "events")
-SOURCE_FORMS = "sample, synthetic, replay:FILE[,FILE...] or events:FILE[,FILE...]"
+SOURCES = ("sample", "synthetic", "replay", "events", "lobster")
+WITH_FILES = ("replay", "events", "lobster")
+SOURCE_FORMS = "sample, synthetic, replay:FILE[,FILE...], events:FILE[,FILE...] or lobster:MSG.csv[,BOOK.csv]"
 STRATEGIES = ("imbalance", "divergence", "scripted")
 STRATEGY_FORMS = "imbalance, divergence or scripted:FILE.csv"

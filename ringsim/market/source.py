@@ -1,15 +1,17 @@
 """What a run folds, as the user writes it: the files of one session in order, or a market without any.
 
 sample    synthetic    replay:FILE[,FILE...] (Binance captures)    events:FILE[,FILE...] (normalised event files)
+lobster:MSG.csv[,BOOK.csv] (order by order)
 """
 
 from pathlib import Path
 
 from ringsim.errors import BadInput
 
+FORMS = "sample, synthetic, replay:FILE[,FILE...], events:FILE[,FILE...] or lobster:MSG.csv[,BOOK.csv]"
 SAMPLE = "sample"
 SYNTHETIC = "synthetic"  # generated: it has no files
-_REPLAY, EVENTS = "replay:", "events:"
+_REPLAY, EVENTS, LOBSTER = "replay:", "events:", "lobster:"
 
 
 def sample_path() -> Path:
@@ -21,11 +23,9 @@ def open_source(text: str) -> list[Path]:
     """The files of a source. BadInput if it is none of the known ones, or names no file."""
     if text == SAMPLE:
         return [sample_path()]
-    prefix = next((prefix for prefix in (_REPLAY, EVENTS) if text.startswith(prefix)), None)
+    prefix = next((prefix for prefix in (_REPLAY, EVENTS, LOBSTER) if text.startswith(prefix)), None)
     if prefix is None:
-        raise BadInput(
-            f"source {text!r} is unknown; use sample, synthetic, replay:FILE[,FILE...] or events:FILE[,FILE...]"
-        )
+        raise BadInput(f"source {text!r} is unknown; use {FORMS}")
     files = [Path(name.strip()).expanduser() for name in text.removeprefix(prefix).split(",") if name.strip()]
     if not files:
         raise BadInput(f"source {prefix} names no file; use {prefix}FILE[,FILE...]")

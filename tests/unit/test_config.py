@@ -280,8 +280,8 @@ def test_one_problem_is_one_line_and_several_are_counted(tmp_path):
         ({"strategy.symbols": [f"S{i}" for i in range(17)]}, "strategy.symbols (command line): has 17 symbols; the most is 16"),
         (
             {"run.source": "smple"},
-            "run.source (command line): must be sample, synthetic, replay:FILE[,FILE...] or events:FILE[,FILE...], not 'smple'; "
-            "did you mean sample?",
+            "run.source (command line): must be sample, synthetic, replay:FILE[,FILE...], events:FILE[,FILE...] "
+            "or lobster:MSG.csv[,BOOK.csv], not 'smple'; did you mean sample?",
         ),
         ({"run.source": "replay:,"}, "run.source (command line): names no file: replay:FILE[,FILE...]"),
         ({"run.source": "events:"}, "run.source (command line): names no file: events:FILE[,FILE...]"),

@@ -1,0 +1,59 @@
+"""lobster: from the command line: a run on it, its check, what is refused in one line."""
+
+import pytest
+
+MESSAGES = [
+    "34200.1,1,5,30,1000100,-1",
+    "34200.5,1,9,40,1000100,-1",
+    "34201,4,9,30,1000100,-1",
+    "34202,1,11,40,999900,1",
+]
+BOOK = ["1000100,50,999900,30", "1000100,90,999900,30", "1000100,60,999900,30", "1000100,60,999900,70"]
+
+
+@pytest.fixture
+def files(home):
+    (home / "ACME_2012-06-21_m.csv").write_text("\n".join(MESSAGES))
+    (home / "b.csv").write_text("\n".join(BOOK))
+    return "lobster:ACME_2012-06-21_m.csv,b.csv"
+
+
+def test_a_run_on_it_names_its_symbol_its_files_and_is_repeated(ringsim, files):
+    found = ringsim("backtest", "--source", files, "--json").json
+    assert found["symbol"] == "ACME" and found["messages"]["depth"] == 3 and found["messages"]["trade"] == 1
+    assert found["exit_state"] == "DONE" and [f.rpartition("/")[2] for f in found["source"]] == [
+        "ACME_2012-06-21_m.csv",
+        "b.csv",
+    ]
+    assert ringsim("verify", "latest", "--json").json["result"] == "same"
+
+
+def test_its_check_compares_every_row_and_lists_every_exception(ringsim, home, files):
+    answer = ringsim("feed", "check", files)
+    assert answer.code == 0 and "4 of 4 rows have the book file's best prices, 0 of them" in answer.out
+    assert "0 of 1 visible executions at its front (0.0%)" in answer.out
+    assert "not: row 3: order 9, 30 at ask 100.0100: 50 shares stood ahead of it" in answer.out
+    (home / "b.csv").write_text("\n".join([*BOOK[:2], "1000200,60,999900,30", BOOK[3]]))
+    answer = ringsim("feed", "check", files, "--json")
+    assert answer.code == 3 and answer.json["price_mismatches"] == 1
+    assert answer.json["first_mismatch"] == "row 3: the best price differs"
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("lobster:", "names no file"),
+        ("lobster:none.csv", "cannot be read: No such file or directory"),
+        ("lobster:b.csv", "b.csv line 1: is no message row"),
+        ("lobster:b.csv,b.csv,b.csv", "takes MSG.csv and perhaps BOOK.csv, not 3 files"),
+    ],
+)
+def test_what_is_no_session_is_one_line_and_2(ringsim, home, files, source, line):
+    answer = ringsim("backtest", "--source", source)
+    assert answer.code == 2 and answer.out == "" and line in answer.err and answer.err.count("\n") == 1
+    assert not (home / "runs").exists()
+
+
+def test_feed_check_of_a_missing_file_is_one_line_and_2(ringsim):
+    answer = ringsim("feed", "check", "lobster:none.csv")
+    assert answer.code == 2 and "none.csv: cannot be read" in answer.err and answer.err.count("\n") == 1
