@@ -74,7 +74,7 @@ def placement(effective: Effective) -> tuple[dict[str, str], dict[str, list[int]
             cores = {stage: [here[k + 1]] for k, stage in enumerate(_HOT)}
         else:
             cores = {"ingest": [here[0]], "execution": [here[0]], "strategy": [here[1]]}
-            waits["strategy"] = "busy"
+            waits["strategy"], waits["ingest"] = "busy", "handover"
     for stage in (*_HOT, "persistence"):
         wait, core = getattr(pipeline.wait, stage), getattr(pipeline.cores, stage)
         if wait != "auto":
@@ -148,6 +148,7 @@ def _new_plan(effective: Effective, run_id: str, out: str | None, capture: Captu
         database=str(in_run_folder(config.strategy.persistence.database_path, folder)),
         batch_size=config.strategy.persistence.batch_size,
         warmup_ticks=config.pipeline.warmup_ticks,
+        rehearse=config.pipeline.rehearse and not simulated,
         slice_us=config.pipeline.slice_us,
         waits=waits,
         cores=cores,

@@ -73,6 +73,7 @@ class Plan(msgspec.Struct, frozen=True):
     database: str
     batch_size: int
     warmup_ticks: int
+    rehearse: bool  # whether a waiting stage stays in practice (realtime clock)
     slice_us: int  # how long a stage works between two returns to Python
     waits: dict[str, str]  # wait strategy of each stage
     cores: dict[str, list[int]]  # cores of each stage; empty: any

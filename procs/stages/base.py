@@ -15,10 +15,14 @@ from ringsim.fold.intake import Intake, finished
 from ringsim.fold.journal import HEAD
 from ringsim.fold.near import state_words
 from ringsim.fold.outbox import Outbox
+from ringsim.fold.rehearsal import Script, rehearsal
 from ringsim.records import Trading
 from ringsim.ring.layout import C_RELEASED
 from ringsim.ring.ring import R_LAPS, R_LOST, R_NEXT, R_SEEN
 from ringsim.ring.wait import waiter
+
+# Entries rehearsed in one round of waiting: who yields has seldom a turn, and each costs as much as twenty of them.
+_ENTRIES = {"yield": 20}
 
 
 class RedoMismatch(RingsimError):
@@ -92,11 +96,14 @@ class FoldStage:
     stage: Stage
     name: str
 
-    def __init__(self, segments: Segments, setup: np.ndarray, *, peer: str, output: str, out: Outbox) -> None:
+    def __init__(
+        self, segments: Segments, setup: np.ndarray, *, peer: str, output: str, out: Outbox, script: Script | None
+    ) -> None:
         plan, rings = segments.plan, segments.rings
         self.copies = segments.copies[self.name]
         self.hops, self.out, self.control = segments.hops, out, segments.control
         self.waiter = waiter(plan.waits[self.name])
+        self.practice = rehearsal(script, self.copies.states.dtype, _ENTRIES.get(plan.waits[self.name], 1))
         self.intake = Intake(
             rings["market"].consumer(self.name, resync="newest"),
             rings[peer].consumer(self.name),

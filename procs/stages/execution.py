@@ -27,6 +27,7 @@ from ringsim.fold.intake import (
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, NOTHING, PEER, TIMER
+from ringsim.fold.rehearsal import Script, rehearsal_next
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
 from ringsim.limits import EXECUTION_OUT
@@ -84,7 +85,7 @@ def _fold(b, journal, stream, out):
 
 
 @kernel
-def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, inputs):
+def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     b, journal = states[0], intake.journal
     simulated = intake.setup[I_SIMULATED] == 1
@@ -96,6 +97,10 @@ def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, i
             if over(intake, b.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 break
             stay_near(intake, b.pos, memory)
+            if practice.script.size > 0:
+                for _ in range(practice.at[1]):
+                    _fold(practice.state[0], journal, rehearsal_next(practice, journal, b.pos.journal), out)
+                    out.count[0] = 0
             idle(waiter)
             if b.pos.ended != 0:
                 break  # perhaps for good: only the worker can say so
@@ -150,7 +155,7 @@ class ExecutionStage(FoldStage):
 
     stage, name = Stage.EXECUTION, "execution"
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, script: Script | None = None) -> None:
         latency = segments.good("execution").p.latency
         setup = intake_setup(
             segments.plan,
@@ -166,7 +171,7 @@ class ExecutionStage(FoldStage):
         )
         self.cell = np.zeros(len(ACCOUNT_CELL), np.int64)
         out = make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
-        super().__init__(segments, setup, peer="orders", output="reports", out=out)
+        super().__init__(segments, setup, peer="orders", output="reports", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
         arguments = (
@@ -174,6 +179,7 @@ class ExecutionStage(FoldStage):
             self.memory,
             self.intake,
             self.out,
+            self.practice,
             self.hops,
             self.cell,
             self.waiter,

@@ -19,7 +19,7 @@ from procs.stages.base import RedoMismatch
 from procs.states import ENDED, ENDED_STOPPED, ENDS_NOT
 from procs.topology import HOPS, Segments
 from ringsim import control as c
-from ringsim.atomics import load_acquire, now_ns, prefetch_read, store_release
+from ringsim.atomics import load_acquire, now_ns, pause, prefetch_read, store_release
 from ringsim.book import LOADING, VALID, book_best, book_next, book_qty
 from ringsim.control import CELL_FEED, CELL_MARKET, FEED_CELL, MARKET_CELL, Stage, block
 from ringsim.fold.call import called
@@ -27,6 +27,8 @@ from ringsim.fold.commit import EVERY_NS, commit, resume
 from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
 from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state, state_words
+from ringsim.fold.neighbour import Neighbour, neighbour_waits
+from ringsim.fold.rehearsal import Rehearsal, Script, rehearsal, rehearsal_undo
 from ringsim.fold.trap import (
     BEFORE_JOURNAL,
     FOLDED,
@@ -39,13 +41,13 @@ from ringsim.fold.trap import (
 )
 from ringsim.kernel import kernel
 from ringsim.market.binance import make_scratch
-from ringsim.market.capture import open_capture
+from ringsim.market.capture import INDEX, open_capture
 from ringsim.market.events import Events, make_events
 from ringsim.market.feed import feed_control, feed_snapshot, feed_step
 from ringsim.records import MARKET_WORDS, ControlCode, Trading
 from ringsim.ring import batch_max, publish, put, room
 from ringsim.ring.ring import P_NEXT, Producer
-from ringsim.ring.wait import idle, reset, waiter
+from ringsim.ring.wait import HANDOVER, idle, reset, waiter
 from ringsim.telemetry.cell import write_cell
 from ringsim.telemetry.histogram import observe
 
@@ -76,6 +78,22 @@ class Ingest(NamedTuple):
     setup: np.ndarray
     control: np.ndarray
     sent: np.ndarray
+
+
+class Practice(NamedTuple):
+    """What ingest rehearses: the messages of a recording, folded into a twin. index: empty if there is none."""
+
+    text: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # shadows tuple.index, which nobody calls
+    twin: Rehearsal
+
+
+def practice(recording: tuple[Script, np.ndarray, np.ndarray] | None, dtype: np.dtype) -> Practice:
+    """recording: the script (of states alone), text and index; None: nothing is rehearsed."""
+    if recording is None:
+        return Practice(np.zeros(1, np.uint8), np.zeros(0, INDEX).view(np.recarray), rehearsal(None, dtype))
+    script, text, index = recording
+    return Practice(text, index, rehearsal(script, dtype))
 
 
 _SENT, _REASON, _COMMITTED, _EPOCH, _TURN = range(5)
@@ -207,6 +225,16 @@ def _stay_near(s, g, memory):
 
 
 @kernel
+def _rehearse(g, practice):
+    """Fold one message of the recording, as if it had arrived."""
+    twin = practice.twin.state[0]
+    feed_step(twin.feed, practice.text, practice.index, g.scratch, g.events)
+    g.events.count[0] = 0
+    if twin.feed.next >= practice.index.size:
+        rehearsal_undo(practice.twin)
+
+
+@kernel
 def _show_market(s, g, cell):
     """The top of the book for screens."""
     b = s.feed.book
@@ -238,7 +266,7 @@ def _show_feed(s, g, cell):
 
 
 @kernel
-def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inputs):
+def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, waiter, until_ns, inputs):
     """Take, fold and publish inputs until `inputs` are done, the time is over, or the ring is full. Returns how many."""
     s = states[0]
     done = 0
@@ -263,7 +291,12 @@ def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inp
             if over or g.sent[_REASON] == NO_JOURNAL or s.ended != ENDS_NOT:
                 break
             _stay_near(s, g, memory)
-            idle(waiter)
+            if practice.index.size > 0:
+                _rehearse(g, practice)
+            if waiter[0] == HANDOVER and not neighbour_waits(neighbour, g.control, now):
+                pause()
+            else:
+                idle(waiter)
             continue
         reset(waiter)
         g.sent[_REASON] = WORKING
@@ -311,13 +344,23 @@ class IngestStage:
 
     stage, name = Stage.INGEST, "ingest"
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, recording: tuple[Script, np.ndarray, np.ndarray] | None = None) -> None:
         plan = segments.plan
         capture = open_capture(Path(plan.capture_folder))
         self.plan, self.capture, self.control = plan, capture, segments.control
         self.hops = segments.hops
         self.copies = segments.copies[self.name]
         self.waiter = waiter(plan.waits[self.name])
+        market, orders = segments.rings["market"], segments.rings["orders"]
+        self.neighbour = Neighbour(
+            market.ring.header,
+            market.consumer("execution").line,
+            orders.ring.header,
+            orders.consumer("execution").line,
+            block(Stage.EXECUTION) + c.S_NEXT_NS,
+            np.zeros(1, np.int64),
+        )
+        self.practice = practice(recording, self.copies.states.dtype)
         setup = np.zeros(G_WORDS, np.int64)
         setup[G_SIMULATED], setup[G_FIRST_NS] = plan.simulated, capture.meta.first_recv_ns
         setup[G_SPEED_NUM], setup[G_SPEED_DEN] = plan.speed
@@ -346,11 +389,8 @@ class IngestStage:
 
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
         self.g.sent[_EPOCH] = epoch
-        done = int(
-            ingest_slice(
-                self.state, self.memory, self.g, self.hops, self.cell, self.feed_cell, self.waiter, until_ns, inputs
-            )
-        )
+        state, shown = (self.state, self.memory), (self.hops, self.cell, self.feed_cell)
+        done = int(ingest_slice(*state, self.g, self.practice, self.neighbour, *shown, self.waiter, until_ns, inputs))
         used = int(self.state[0].journal) - int(self.g.sent[_COMMITTED])
         whole = int(self.g.events.count[0]) == 0  # a message half sent belongs to neither state
         full = used >= (self.g.journal.mask + 1) * 3 // 4

@@ -24,6 +24,7 @@ from ringsim.fold.intake import (
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
+from ringsim.fold.rehearsal import Script, rehearsal_next
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import FEATURES, ORDER
@@ -50,7 +51,7 @@ def _fold(s, journal, stream, out):
 
 
 @kernel
-def strategy_slice(states, memory, intake, out, hops, waiter, until_ns, inputs):
+def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     s, journal = states[0], intake.journal
     realtime = intake.setup[I_SIMULATED] == 0
@@ -62,6 +63,10 @@ def strategy_slice(states, memory, intake, out, hops, waiter, until_ns, inputs):
             if over(intake, s.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 return done
             stay_near(intake, s.pos, memory)
+            if practice.script.size > 0:
+                for _ in range(practice.at[1]):
+                    _fold(practice.state[0], journal, rehearsal_next(practice, journal, s.pos.journal), out)
+                    out.count[0] = 0
             idle(waiter)
             if s.pos.ended != 0:
                 return done  # perhaps for good: only the worker can say so
@@ -115,7 +120,7 @@ class StrategyStage(FoldStage):
 
     stage, name = Stage.STRATEGY, "strategy"
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, script: Script | None = None) -> None:
         latency = segments.good("execution").p.latency
         setup = intake_setup(
             segments.plan,
@@ -130,12 +135,11 @@ class StrategyStage(FoldStage):
             triggers=False,
         )
         out = make_outbox(ORDER, FEATURES, STRATEGY_OUT)
-        super().__init__(segments, setup, peer="reports", output="orders", out=out)
+        super().__init__(segments, setup, peer="reports", output="orders", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
-        return int(
-            strategy_slice(self.state, self.memory, self.intake, self.out, self.hops, self.waiter, until_ns, inputs)
-        )
+        state, out = (self.state, self.memory), (self.out, self.practice, self.hops)
+        return int(strategy_slice(*state, self.intake, *out, self.waiter, until_ns, inputs))
 
     def redo(self, head: int) -> bool:
         return bool(strategy_redo(self.state, self.intake, self.out, head))

@@ -182,6 +182,9 @@ class Pipeline(Section, frozen=True, kw_only=True):
     placement: Literal["auto", "none"] = "auto"
     lossless_market: bool = False  # realtime: whether the feed waits for the strategy; the simulated clock always waits
     warmup_ticks: Annotated[int, _within(1, 1_000_000)] = 1_000
+    rehearse: bool = (
+        True  # realtime: a waiting stage folds a made-up market, so that the next message finds it in practice
+    )
     slice_us: Annotated[
         int, _within(10, limits.SLICE_NS // 1000, why="signals and commands are seen between slices")
     ] = limits.SLICE_NS // 1000

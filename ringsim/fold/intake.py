@@ -388,6 +388,8 @@ def settle(intake, pos, timer_ns):
             market_key = _NEVER
         store_release(intake.control, intake.setup[I_WORDS], min(market_key, timer_ns))
         store_release(intake.control, intake.setup[I_WORDS] + 1, pos.peer)
+    else:
+        store_release(intake.control, intake.setup[I_WORDS], timer_ns)  # for whoever shares this core
     # After the words: until the peer reads `folded`, it looks up its record of that number in a slot that must still hold it.
     if pos.peer > intake.peer.at[R_NEXT]:
         release(intake.peer, pos.peer - intake.peer.at[R_NEXT])
