@@ -98,6 +98,7 @@ def practice(recording: tuple[Script, np.ndarray, np.ndarray] | None, dtype: np.
 
 _SENT, _REASON, _COMMITTED, _EPOCH, _TURN = range(5)
 _PUBLISH, _LATE = HOPS.index("publish"), HOPS.index("late")
+_I_SENT, _I_TAKEN, _I_PARSED = HOPS.index("i_sent"), HOPS.index("i_taken"), HOPS.index("i_parsed")
 _MY_BLOCK = block(Stage.INGEST)
 _WANTED = block(Stage.STRATEGY) + c.S_SNAPSHOT_WANTED
 _STOPPING = int(c.RunState.STOPPING)
@@ -113,7 +114,7 @@ def _due_ns(g, message):
     return g.control[c.P_START_NS] + offset * g.setup[G_SPEED_DEN] // g.setup[G_SPEED_NUM]
 
 
-@kernel
+@kernel(inline=True)
 def _choose(s, g, now):
     """Journal the next input, if there is one; returns its kind or -1."""
     position = s.journal
@@ -183,7 +184,7 @@ def _fold(s, g):
             event.recv_ns, event.exch_ns = s.recv_ns, min(s.exch_ns, s.recv_ns - 1)
 
 
-@kernel
+@kernel(inline=True)
 def _send(s, g):
     """Publish what there is room for of the message under way. Returns whether all of it is out."""
     total = g.events.count[0]
@@ -199,9 +200,11 @@ def _send(s, g):
                 return False
         words, first = g.events.words, g.sent[_SENT] * MARKET_WORDS
         trap_half_record(g.control, _MY_BLOCK, s.journal, g.market, s.out, words, first)
-        for i in range(g.sent[_SENT], g.sent[_SENT] + n):
-            put(g.market, s.out, g.events.words, i * MARKET_WORDS)
-            s.out += 1
+        # The first one last: readers wait at it, and leave the lines of the others alone while they are written.
+        for i in range(1, n):
+            put(g.market, s.out + i, words, first + i * MARKET_WORDS)
+        put(g.market, s.out, words, first)
+        s.out += n
         trap(g.control, _MY_BLOCK, WRITTEN, s.journal)
         publish(g.market, n)
         trap(g.control, _MY_BLOCK, PUBLISHED, s.journal)
@@ -211,7 +214,7 @@ def _send(s, g):
     return True
 
 
-@kernel
+@kernel(inline=True)
 def _stay_near(s, g, memory):
     """One round without an input: keep near what the next message needs, its text first of all."""
     turn = g.sent[_TURN]
@@ -281,6 +284,8 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
                 continue
             if not simulated:
                 observe(hops[_PUBLISH], now_ns() - s.recv_ns)
+                if g.sent[7] > 8 and g.sent[7] < 20:
+                    observe(hops[_I_SENT], now_ns() - s.recv_ns)
             done += 1
         now = now_ns()
         over = called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns
@@ -291,7 +296,7 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
             if over or g.sent[_REASON] == NO_JOURNAL or s.ended != ENDS_NOT:
                 break
             _stay_near(s, g, memory)
-            if practice.index.size > 0:
+            if practice.index.size > 0 and g.sent[_TURN] & 3 == 0:
                 _rehearse(g, practice)
             if waiter[0] == HANDOVER and not neighbour_waits(neighbour, g.control, now):
                 pause()
@@ -303,6 +308,10 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
         if kind == MESSAGE and not simulated:
             observe(hops[_LATE], now - g.journal.words[journal_slot(g.journal, s.journal) + E_NOW])
         _fold(s, g)
+        g.sent[7] = g.events.count[0]
+        if not simulated and g.events.count[0] > 8 and g.events.count[0] < 20:
+            observe(hops[_I_TAKEN], now - s.recv_ns)
+            observe(hops[_I_PARSED], now_ns() - s.recv_ns)
         if g.events.count[0] == 0:
             done += 1
     _show_market(s, g, cell)

@@ -7,6 +7,7 @@ from ringsim.broker.latency import latency_entry_min, latency_response_min
 from ringsim.control import S_SNAPSHOT_WANTED, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
+    A_TURN,
     I_SIMULATED,
     KEY_CREATED,
     KEY_DELIVER,
@@ -22,6 +23,7 @@ from ringsim.fold.intake import (
     take_input,
 )
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
+from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.rehearsal import Script, rehearsal_next
@@ -33,6 +35,7 @@ from ringsim.strategy.fold import on_market, on_report, on_timer
 from ringsim.telemetry.histogram import observe
 
 _TICK, _DECISION = HOPS.index("tick_to_strategy"), HOPS.index("decision")
+_S_FIRST, _S_LAST = HOPS.index("s_first"), HOPS.index("s_last")
 _WANTED = block(Stage.STRATEGY) + S_SNAPSHOT_WANTED
 _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom enough for the cache
 
@@ -54,6 +57,7 @@ def _fold(s, journal, stream, out):
 def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     s, journal = states[0], intake.journal
+    dbg = practice.at[2:]
     realtime = intake.setup[I_SIMULATED] == 0
     done = 0
     while done < inputs:
@@ -62,8 +66,9 @@ def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns
             settle(intake, s.pos, s.timer_ns)
             if over(intake, s.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 return done
-            stay_near(intake, s.pos, memory)
-            if practice.script.size > 0:
+            for _ in range(practice.at[5]):
+                stay_near(intake, s.pos, memory)
+            if practice.script.size > 0 and intake.at[A_TURN] & practice.at[4] == 0:
                 for _ in range(practice.at[1]):
                     _fold(practice.state[0], journal, rehearsal_next(practice, journal, s.pos.journal), out)
                     out.count[0] = 0
@@ -73,6 +78,19 @@ def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns
             continue
         reset(waiter)
         now = s.pos.now_ns
+        if stream == MARKET:
+            ev = journal.market[(s.pos.journal - 1) & journal.mask]
+            if ev.kind == 1:
+                dbg[0] += 1
+                if dbg[0] == 1:
+                    dbg[1] = now
+                if (ev.flag_bits & 1) != 0 and dbg[0] > 8 and dbg[0] < 20:
+                    observe(hops[_S_FIRST], dbg[1] - ev.recv_ns)
+                    observe(hops[_S_LAST], now - ev.recv_ns)
+            if (ev.flag_bits & 1) != 0:
+                dbg[0] = 0
+        if stream == MARKET:
+            near_level(s.book, intake.market.ring, s.pos.market + EVENTS)
         _fold(s, journal, stream, out)
         if stream == LOST:
             intake.control[_WANTED] = s.pos.laps  # a count that only grows: ingest answers what it has not answered

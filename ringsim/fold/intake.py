@@ -98,7 +98,7 @@ class Intake(NamedTuple):
     at: np.ndarray
 
 
-@kernel
+@kernel(inline=True)
 def _word(ring, seq, word):
     return ring.words[(seq & ring.mask) * ring.width + word]
 
@@ -128,7 +128,7 @@ def _market_end(intake, pos):
     return ((word >> _KIND_SHIFT) & 255) == _CONTROL and ((word >> _CODE_SHIFT) & 0xFFFF) == _END
 
 
-@kernel
+@kernel(inline=True)
 def _journalled(intake, pos, stream, seq, now):
     """The input whose record lies in the journal's next entry has happened."""
     control, at = intake.control, intake.setup[I_BLOCK]
@@ -160,7 +160,7 @@ def _take(intake, pos, stream, key):
     return stream
 
 
-@kernel
+@kernel(inline=True)
 def _has_room(intake, pos):
     if pos.journal - intake.at[A_COMMITTED] > intake.journal.mask:
         intake.at[A_REASON] = NO_JOURNAL
@@ -200,14 +200,14 @@ def _take_simulated(intake, pos, timer_ns):
     return NOTHING
 
 
-@kernel
+@kernel(inline=True)
 def _is_there(consumer, seq):
     """Whether a gating consumer can read record `seq`: its stamp is the commit point, and lies in the line that is read next."""
     ring = consumer.ring
     return load_acquire(ring.words, (seq & ring.mask) * ring.width) == seq + 1
 
 
-@kernel
+@kernel(inline=True)
 def _take_lossy(intake, pos, now):
     """The next market record of a free reader, or what it lost; NOTHING if there is none."""
     lost, first = intake.market.at[R_LOST], intake.market.at[R_NEXT]
@@ -245,7 +245,7 @@ def _take_lossy(intake, pos, now):
     return NOTHING
 
 
-@kernel
+@kernel(inline=True)
 def _take_realtime(intake, pos, timer_ns):
     setup = intake.setup
     now = max(now_ns(), pos.now_ns)
@@ -266,7 +266,7 @@ def _take_realtime(intake, pos, timer_ns):
     return NOTHING
 
 
-@kernel
+@kernel(inline=True)
 def take_input(intake, pos, timer_ns):
     """Choose, journal and step over the next input.
 
@@ -372,7 +372,7 @@ def emit(intake, pos, out):
     out.count[0] = 0
 
 
-@kernel
+@kernel(inline=True)
 def settle(intake, pos, timer_ns):
     """After a batch of inputs, and whenever there is none: give the rings' slots back, tell the peer how far this stage is."""
     control, at = intake.control, intake.setup[I_BLOCK]
@@ -395,14 +395,14 @@ def settle(intake, pos, timer_ns):
         release(intake.peer, pos.peer - intake.peer.at[R_NEXT])
 
 
-@kernel
+@kernel(inline=True)
 def over(intake, pos, until_ns):
     """Whether a slice ends now: its time is over, or the parent has something to say. Beats. Ask it between two inputs."""
     now = now_ns()
     return called(intake.control, intake.setup[I_BLOCK], intake.at[A_EPOCH], now, pos.journal) or now >= until_ns
 
 
-@kernel
+@kernel(inline=True)
 def stay_near(intake, pos, state_words):
     """One round without an input: keep near what the next one needs. state_words: the working copy, int64[:]."""
     turn = intake.at[A_TURN]

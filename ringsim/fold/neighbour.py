@@ -36,7 +36,7 @@ class Neighbour(NamedTuple):
     turn: np.ndarray
 
 
-@kernel
+@kernel(inline=True)
 def neighbour_waits(n, control, now):
     """Whether the core is the neighbour's now. now: CLOCK_MONOTONIC ns."""
     if now - n.turn[0] > TURN_NS:

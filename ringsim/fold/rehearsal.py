@@ -63,7 +63,7 @@ def rehearsal(script: Script | None, dtype: np.dtype, entries: int = 1) -> Rehea
     places = np.flatnonzero(script.before != script.after)
     values = script.before[places]
     return Rehearsal(
-        script.entries, memory.view(dtype).view(np.recarray), memory, places, values, np.array([0, entries], np.int64)
+        script.entries, memory.view(dtype).view(np.recarray), memory, places, values, np.array([0, entries, 0, 0, 3 if entries == 1 else 0, 1 if entries == 1 else 32], np.int64)
     )
 
 
