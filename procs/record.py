@@ -9,11 +9,21 @@ from typing import Any
 import msgspec
 
 from procs.folders import state_root
+from procs.janitor import is_cut_short
 from procs.prepare import Prepared
 from ringsim.config import Effective, in_run_folder
 from ringsim.store.errors import StoreError
 from ringsim.store.files import write_whole
-from ringsim.store.manifest import Manifest, Setting, SourceFile, read_manifest, source_hash, versions, write_manifest
+from ringsim.store.manifest import (
+    RUNNING,
+    Manifest,
+    Setting,
+    SourceFile,
+    read_manifest,
+    source_hash,
+    versions,
+    write_manifest,
+)
 from ringsim.store.runs import RunIndex
 from ringsim.summary import FAILED, INTERRUPTED
 
@@ -57,3 +67,9 @@ def database_of(folder: Path) -> Path:
     """The database of the run in a folder, which may have been moved since. Raises what read_manifest does."""
     settings = {s.path: s.value for s in read_manifest(folder).settings}
     return in_run_folder(str(settings["strategy.persistence.database_path"]), folder)
+
+
+def state_of(manifest: Manifest, folder: Path) -> str:
+    """How a run ended, in a word; "running" while it goes on, CUT SHORT if its parent was killed and could not say so."""
+    cut = manifest.exit_state == RUNNING and is_cut_short(folder, manifest.run_id)
+    return "CUT SHORT" if cut else str(manifest.exit_state)

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from procs.first import prepare
+from procs.latencies import write_latencies
 from procs.logs import LogFile
 from procs.prepare import Prepared
 from procs.readmodel import ReadModel, View
@@ -26,6 +27,7 @@ from ringsim.market.binance import MessageKind
 from ringsim.market.feed import fold_capture
 from ringsim.pipeline import Pipeline
 from ringsim.store.digest import digest_database
+from ringsim.store.errors import StoreError
 from ringsim.store.files import typed_os
 from ringsim.store.runlog import NAME as LOG_NAME
 from ringsim.store.runlog import RunLog
@@ -232,6 +234,9 @@ def run_pipeline(
         states = {name: segments.good(name).copy() for name in ("ingest", "strategy", "execution")}
         states = {name: np.array([s]).view(np.recarray)[0] for name, s in states.items()}
         interrupted = bool(signals.caught)
+        if not prepared.plan.simulated:
+            with suppress(StoreError):  # a full disk: the summary, which says so, has the percentiles
+                write_latencies(folder, segments.hops, HOPS)
         result = _summary(
             prepared,
             states,

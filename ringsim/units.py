@@ -22,6 +22,28 @@ def decimal(text: str, what: str) -> Decimal:
     return value
 
 
+def fraction(text: str, what: str) -> tuple[int, int]:
+    """(multiple, decimals) of a positive decimal: text = multiple / 10**decimals, decimals as few as they can be.
+
+    BadInput, naming `what`, for what is no number above 0.
+    """
+    value = decimal(text, what)
+    if value <= 0:
+        raise BadInput(f"{what} must be above 0, got {text}")
+    _, digits, exponent = value.normalize().as_tuple()
+    assert isinstance(exponent, int)
+    whole = int("".join(map(str, digits)))
+    return (whole * 10**exponent, 0) if exponent > 0 else (whole, -exponent)
+
+
+def fixed(value: int, places: int) -> str:
+    """value / 10**places in decimal text with exactly `places` (>= 0) decimals: exact, whatever the size."""
+    if places == 0:
+        return str(value)
+    digits = f"{abs(value):0{places + 1}d}"
+    return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+
+
 class Instrument(msgspec.Struct, frozen=True):
     """A tradable thing and its grid. tick, lot: decimal text, > 0 (".01", "0.00001")."""
 

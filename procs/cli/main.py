@@ -42,6 +42,7 @@ MOUNTED = {
     "control": None,
     "top": None,
     "runs": None,
+    "analysis": None,
     "feed": "feed",
     "bench": "bench",
     "config": "config",

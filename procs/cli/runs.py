@@ -20,6 +20,7 @@ Run = Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id, its begin
 
 def _line(entry: Any) -> dict[str, Any]:
     """A run's manifest in one line's worth; runs whose folder cannot be read are shown as such."""
+    from procs.record import state_of
     from ringsim.errors import RingsimError
     from ringsim.store.manifest import read_manifest
 
@@ -31,7 +32,7 @@ def _line(entry: Any) -> dict[str, Any]:
     return {
         "run_id": entry.run_id,
         "started": manifest.started,
-        "exit_state": _state(manifest, entry.folder),
+        "exit_state": state_of(manifest, entry.folder),
         "clock": manifest.clock,
         "symbol": result.get("symbol"),
         "fills": result.get("fills"),
@@ -39,15 +40,6 @@ def _line(entry: Any) -> dict[str, Any]:
         "digest": result.get("digest"),
         "folder": str(entry.folder),
     }
-
-
-def _state(manifest: Any, folder: Path) -> str:
-    """How a run ended; CUT SHORT if its parent was killed and could not say so."""
-    from procs.janitor import is_cut_short
-    from ringsim.store.manifest import RUNNING
-
-    cut = manifest.exit_state == RUNNING and is_cut_short(folder, manifest.run_id)
-    return "CUT SHORT" if cut else str(manifest.exit_state)
 
 
 @app.command(epilog="Example: ringsim runs --json")
@@ -72,6 +64,7 @@ def runs(json: Json = False) -> None:
 def show(run: Run = "latest", json: Json = False) -> None:
     """One run: what it was asked to do, what it came to, where it lies."""
     from procs.folders import state_root
+    from procs.record import state_of
     from procs.text import summary_text
     from ringsim.store.manifest import read_manifest
     from ringsim.store.runs import RunIndex
@@ -81,7 +74,7 @@ def show(run: Run = "latest", json: Json = False) -> None:
     manifest = read_manifest(entry.folder)
     out.result(manifest)
     if not manifest.result:
-        state = _state(manifest, entry.folder)
+        state = state_of(manifest, entry.folder)
         out.show(f"run {manifest.run_id}  {state}, started {manifest.started}")
         if state == "CUT SHORT":
             out.show(f"  its parent was killed: ringsim run --resume {manifest.run_id}")

@@ -2,9 +2,12 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from ringsim.store.errors import StoreError, StoreFault, StoreFull, StoreMissing, StoreReadOnly
+from ringsim.store.errors import StoreError, StoreExists, StoreFault, StoreFull, StoreMissing, StoreReadOnly
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
@@ -28,11 +31,24 @@ def write_whole(path: Path, content: bytes) -> None:
     Writes beside it, syncs, renames, syncs the folder. Raises StoreFull, StoreReadOnly, StoreMissing (no folder), StoreFault;
     then the old content stands.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path, *, over: bool = True) -> Iterator[BinaryIO]:
+    """A new file under the name `path` once the `with` is left in good order, else what was there before; for long content.
+
+    `file.name` is where it grows meanwhile, beside `path`. over: False refuses (StoreExists) where something is already.
+    Raises what write_whole raises. Two who write the same name in one process disturb each other.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if not over and os.path.lexists(path):
+        raise StoreExists(f"{path} is there already; --force replaces it")
     try:
         try:
             with open(beside, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)

@@ -18,7 +18,7 @@ import msgspec
 
 from ringsim.errors import BadInput
 from ringsim.limits import MAX_STRATEGIES, MAX_SYMBOLS
-from ringsim.units import Instrument, decimal
+from ringsim.units import Instrument, fraction
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x52534D31  # "RSM1": PRAGMA application_id, by which `file` and we know our own
@@ -303,21 +303,10 @@ def check_facts(facts: RunFacts) -> None:
         instrument_row(0, instrument)
 
 
-def _fraction(text: str, what: str) -> tuple[int, int]:
-    """(multiple, decimals) of a positive decimal: text = multiple / 10**decimals, decimals as few as they can be."""
-    value = decimal(text, what)
-    if value <= 0:
-        raise BadInput(f"{what} must be above 0, got {text}")
-    _, digits, exponent = value.normalize().as_tuple()
-    assert isinstance(exponent, int)
-    whole = int("".join(map(str, digits)))
-    return (whole * 10**exponent, 0) if exponent > 0 else (whole, -exponent)
-
-
 def instrument_row(number: int, instrument: Instrument) -> tuple[str | int | float, ...]:
     """The row of `instruments`, columns as declared. BadInput if its grid would overflow the views."""
-    tick_mul, tick_places = _fraction(instrument.tick, f"{instrument.symbol} tick")
-    lot_mul, lot_places = _fraction(instrument.lot, f"{instrument.symbol} lot")
+    tick_mul, tick_places = fraction(instrument.tick, f"{instrument.symbol} tick")
+    lot_mul, lot_places = fraction(instrument.lot, f"{instrument.symbol} lot")
     money_mul, places = tick_mul * lot_mul, tick_places + lot_places
     if money_mul > MAX_GRID_MULTIPLE or places > MAX_GRID_PLACES:
         raise BadInput(

@@ -59,6 +59,12 @@ def percentile_ns(h: np.record, share: float) -> int:
     return min(bucket_top(index), int(h.max_ns))
 
 
+def filled_buckets(h: np.record) -> list[tuple[int, int]]:
+    """(largest value of the bucket in ns, values in it) of each bucket that holds any, ascending: the whole distribution."""
+    counts = np.asarray(h.counts)
+    return [(bucket_top(k), int(counts[k])) for k in np.flatnonzero(counts).tolist()]
+
+
 def summarize_us(h: np.record) -> dict[str, float]:
     """n, the percentiles, mean and max, in microseconds."""
     n = int(h.n)

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "strategy": f"{LEAVES} fold telemetry",
     "broker": f"{LEAVES} fold telemetry",
     "store": LEAVES,
+    "analysis": f"{LEAVES} store",  # of what is stored, and of market events
     "summary": f"{LEAVES} telemetry",
     "wiring": f"{LEAVES} ring fold telemetry config market strategy broker store",
     "pipeline": f"{LEAVES} ring fold telemetry config market strategy broker store wiring",
@@ -49,7 +50,7 @@ MUST_NOT_IMPORT = {
 # What the command line must not load before a command asks for it: `ringsim --help` answers at once.
 SLOW_TO_IMPORT = (
     "numba numpy llvmlite rich ringsim.kernel ringsim.records ringsim.ring ringsim.pipeline ringsim.market ringsim.store "
-    "procs.supervisor procs.topology procs.readmodel procs.live procs.demo.lockstep"
+    "procs.supervisor procs.topology procs.readmodel procs.live procs.demo.lockstep procs.export procs.report duckdb plotly"
 )
 
 

@@ -12,6 +12,7 @@ TWINS = {
     "ringsim.strategy": "features strategy",
     "ringsim.market": "feed",
     "ringsim.broker": "broker queue",
+    "ringsim.analysis": "analysis",
     "procs.demo": "demo",
 }
 
