@@ -52,7 +52,6 @@ HOPS = (
     "exchange",  # execution: the broker has it -> the exchange acted (the latency model)
     "tick_to_fill",  # execution: arrival of the bytes that caused the fill -> its report is published
     "end_to_end",  # execution: arrival of the bytes that caused the order -> fill
-    "i_taken","i_parsed","i_sent","s_first","s_last","e_first","e_last",
     "late",  # ingest: intended arrival -> taken: the generator's own lateness
 )
 

@@ -200,15 +200,15 @@ def _made_up_session(plan: Plan, book: Any) -> dict[str, Any]:
 
 def _rehearsed(segments: Segments, capture: Capture) -> dict[str, Any]:
     """The scripts of a session: fold its prelude, note where each stage stands, fold the rest."""
-    stages = IngestStage(segments), StrategyStage(segments), ExecutionStage(segments)
-    ingest, strategy, execution = stages
-    _fold_ticks(segments, *stages, messages=PRELUDE)
-    names = [stage.name for stage in stages]
-    first = [int(segments.journals[name].header[HEAD]) for name in names]
+    ingest, strategy, execution = IngestStage(segments), StrategyStage(segments), ExecutionStage(segments)
+    stages: list[IngestStage | FoldStage] = [ingest, strategy, execution]
+    _fold_ticks(segments, ingest, strategy, execution, messages=PRELUDE)
+    first = [int(segments.journals[stage.name].header[HEAD]) for stage in stages]
     before = [stage.memory.copy() for stage in stages]
-    _fold_ticks(segments, *stages)
-    after = [stage.memory for stage in stages]
-    scripts = [recorded(segments.journals[n], *of) for n, *of in zip(names, first, before, after, strict=True)]
+    _fold_ticks(segments, ingest, strategy, execution)
+    scripts = [
+        recorded(segments.journals[stage.name], first[k], before[k], stage.memory) for k, stage in enumerate(stages)
+    ]
     text, index = np.array(capture.text), np.array(capture.index).view(np.recarray)
     return {ingest.name: [(scripts[0], text, index)], strategy.name: scripts[1:2], execution.name: scripts[2:]}
 

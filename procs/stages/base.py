@@ -15,14 +15,11 @@ from ringsim.fold.intake import Intake, finished
 from ringsim.fold.journal import HEAD
 from ringsim.fold.near import state_words
 from ringsim.fold.outbox import Outbox
-from ringsim.fold.rehearsal import Script, rehearsal
+from ringsim.fold.rehearsal import ALONE, SHARING, Script, rehearsal
 from ringsim.records import Trading
 from ringsim.ring.layout import C_RELEASED
 from ringsim.ring.ring import R_LAPS, R_LOST, R_NEXT, R_SEEN
 from ringsim.ring.wait import waiter
-
-# Entries rehearsed in one round of waiting: who yields has seldom a turn, and each costs as much as twenty of them.
-_ENTRIES = {"yield": 20}
 
 
 class RedoMismatch(RingsimError):
@@ -103,7 +100,9 @@ class FoldStage:
         self.copies = segments.copies[self.name]
         self.hops, self.out, self.control = segments.hops, out, segments.control
         self.waiter = waiter(plan.waits[self.name])
-        self.practice = rehearsal(script, self.copies.states.dtype, _ENTRIES.get(plan.waits[self.name], 1))
+        self.practice = rehearsal(
+            script, self.copies.states.dtype, SHARING if plan.waits[self.name] == "yield" else ALONE
+        )
         self.intake = Intake(
             rings["market"].consumer(self.name, resync="newest"),
             rings[peer].consumer(self.name),

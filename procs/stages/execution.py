@@ -29,7 +29,7 @@ from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, MARKET, NOTHING, PEER, TIMER
-from ringsim.fold.rehearsal import Script, rehearsal_next
+from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
 from ringsim.limits import EXECUTION_OUT
@@ -44,7 +44,6 @@ _TICK, _HOP, _EXCHANGE, _FILL, _END = (
 _LAST_ACTED = int(OrderKind.REPLACE)  # NEW, CANCEL, CANCEL_ALL, REPLACE: what the exchange acts on
 _FILLED, _ACCEPTED = int(ReportKind.FILL), int(ReportKind.ACCEPTED)
 _BY_TICK = np.int64(OrderFlag.BY_TICK)
-_S_FIRST, _S_LAST = HOPS.index("e_first"), HOPS.index("e_last")
 _SETTLE = 32
 
 
@@ -91,7 +90,6 @@ def _fold(b, journal, stream, out):
 def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     b, journal = states[0], intake.journal
-    dbg = practice.at[2:]
     simulated = intake.setup[I_SIMULATED] == 1
     done = 0
     while done < inputs:
@@ -100,12 +98,11 @@ def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, u
             settle(intake, b.pos, b.timer_ns)
             if over(intake, b.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 break
-            for _ in range(practice.at[5]):
+            for _ in range(practice.at[NEAR]):
                 stay_near(intake, b.pos, memory)
-            if practice.script.size > 0 and intake.at[A_TURN] & practice.at[4] == 0:
-                for _ in range(practice.at[1]):
-                    _fold(practice.state[0], journal, rehearsal_next(practice, journal, b.pos.journal), out)
-                    out.count[0] = 0
+            for _ in range(rehearses(practice, intake.at[A_TURN])):
+                _fold(practice.state[0], journal, rehearsal_next(practice, journal, b.pos.journal), out)
+                out.count[0] = 0
             idle(waiter)
             if b.pos.ended != 0:
                 break  # perhaps for good: only the worker can say so
@@ -117,18 +114,6 @@ def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, u
                 if (order.flag_bits & _BY_TICK) != 0:
                     observe(hops[_TICK], b.pos.now_ns - order.trigger_ns)
                 observe(hops[_HOP], b.pos.now_ns - order.created_ns)
-        if stream == 0:
-            ev = journal.market[(b.pos.journal - 1) & journal.mask]
-            now = b.pos.now_ns
-            if ev.kind == 1:
-                dbg[0] += 1
-                if dbg[0] == 1:
-                    dbg[1] = now
-                if (ev.flag_bits & 1) != 0 and dbg[0] > 8 and dbg[0] < 20:
-                    observe(hops[_S_FIRST], dbg[1] - ev.recv_ns)
-                    observe(hops[_S_LAST], now - ev.recv_ns)
-            if (ev.flag_bits & 1) != 0:
-                dbg[0] = 0
         if stream == MARKET:
             near_level(b.book, intake.market.ring, b.pos.market + EVENTS)
         _fold(b, journal, stream, out)

@@ -28,7 +28,7 @@ from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
 from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state, state_words
 from ringsim.fold.neighbour import Neighbour, neighbour_waits
-from ringsim.fold.rehearsal import Rehearsal, Script, rehearsal, rehearsal_undo
+from ringsim.fold.rehearsal import Rehearsal, Script, rehearsal, rehearsal_undo, rehearses
 from ringsim.fold.trap import (
     BEFORE_JOURNAL,
     FOLDED,
@@ -98,7 +98,6 @@ def practice(recording: tuple[Script, np.ndarray, np.ndarray] | None, dtype: np.
 
 _SENT, _REASON, _COMMITTED, _EPOCH, _TURN = range(5)
 _PUBLISH, _LATE = HOPS.index("publish"), HOPS.index("late")
-_I_SENT, _I_TAKEN, _I_PARSED = HOPS.index("i_sent"), HOPS.index("i_taken"), HOPS.index("i_parsed")
 _MY_BLOCK = block(Stage.INGEST)
 _WANTED = block(Stage.STRATEGY) + c.S_SNAPSHOT_WANTED
 _STOPPING = int(c.RunState.STOPPING)
@@ -284,8 +283,6 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
                 continue
             if not simulated:
                 observe(hops[_PUBLISH], now_ns() - s.recv_ns)
-                if g.sent[7] > 8 and g.sent[7] < 20:
-                    observe(hops[_I_SENT], now_ns() - s.recv_ns)
             done += 1
         now = now_ns()
         over = called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns
@@ -296,7 +293,7 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
             if over or g.sent[_REASON] == NO_JOURNAL or s.ended != ENDS_NOT:
                 break
             _stay_near(s, g, memory)
-            if practice.index.size > 0 and g.sent[_TURN] & 3 == 0:
+            for _ in range(rehearses(practice.twin, g.sent[_TURN])):
                 _rehearse(g, practice)
             if waiter[0] == HANDOVER and not neighbour_waits(neighbour, g.control, now):
                 pause()
@@ -308,10 +305,6 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
         if kind == MESSAGE and not simulated:
             observe(hops[_LATE], now - g.journal.words[journal_slot(g.journal, s.journal) + E_NOW])
         _fold(s, g)
-        g.sent[7] = g.events.count[0]
-        if not simulated and g.events.count[0] > 8 and g.events.count[0] < 20:
-            observe(hops[_I_TAKEN], now - s.recv_ns)
-            observe(hops[_I_PARSED], now_ns() - s.recv_ns)
         if g.events.count[0] == 0:
             done += 1
     _show_market(s, g, cell)

@@ -26,7 +26,7 @@ from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
-from ringsim.fold.rehearsal import Script, rehearsal_next
+from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import FEATURES, ORDER
@@ -35,7 +35,6 @@ from ringsim.strategy.fold import on_market, on_report, on_timer
 from ringsim.telemetry.histogram import observe
 
 _TICK, _DECISION = HOPS.index("tick_to_strategy"), HOPS.index("decision")
-_S_FIRST, _S_LAST = HOPS.index("s_first"), HOPS.index("s_last")
 _WANTED = block(Stage.STRATEGY) + S_SNAPSHOT_WANTED
 _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom enough for the cache
 
@@ -57,7 +56,6 @@ def _fold(s, journal, stream, out):
 def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     s, journal = states[0], intake.journal
-    dbg = practice.at[2:]
     realtime = intake.setup[I_SIMULATED] == 0
     done = 0
     while done < inputs:
@@ -66,29 +64,17 @@ def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns
             settle(intake, s.pos, s.timer_ns)
             if over(intake, s.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 return done
-            for _ in range(practice.at[5]):
+            for _ in range(practice.at[NEAR]):
                 stay_near(intake, s.pos, memory)
-            if practice.script.size > 0 and intake.at[A_TURN] & practice.at[4] == 0:
-                for _ in range(practice.at[1]):
-                    _fold(practice.state[0], journal, rehearsal_next(practice, journal, s.pos.journal), out)
-                    out.count[0] = 0
+            for _ in range(rehearses(practice, intake.at[A_TURN])):
+                _fold(practice.state[0], journal, rehearsal_next(practice, journal, s.pos.journal), out)
+                out.count[0] = 0
             idle(waiter)
             if s.pos.ended != 0:
                 return done  # perhaps for good: only the worker can say so
             continue
         reset(waiter)
         now = s.pos.now_ns
-        if stream == MARKET:
-            ev = journal.market[(s.pos.journal - 1) & journal.mask]
-            if ev.kind == 1:
-                dbg[0] += 1
-                if dbg[0] == 1:
-                    dbg[1] = now
-                if (ev.flag_bits & 1) != 0 and dbg[0] > 8 and dbg[0] < 20:
-                    observe(hops[_S_FIRST], dbg[1] - ev.recv_ns)
-                    observe(hops[_S_LAST], now - ev.recv_ns)
-            if (ev.flag_bits & 1) != 0:
-                dbg[0] = 0
         if stream == MARKET:
             near_level(s.book, intake.market.ring, s.pos.market + EVENTS)
         _fold(s, journal, stream, out)

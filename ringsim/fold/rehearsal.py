@@ -21,10 +21,31 @@ from ringsim.fold.journal import E_NOW, E_STREAM, ENTRY_WORDS, HEAD, Journal, jo
 from ringsim.kernel import kernel
 
 
-class Rehearsal(NamedTuple):
-    """script: int64[entries * ENTRY_WORDS], empty: there is none. state: recarray[1]. memory: its words, int64[:].
+class Pace(NamedTuple):
+    """What a stage does in its rounds of waiting. every: a power of two.
 
-    places, values: int64[:], the undo. at: int64[2], the next entry, and how many are folded in one round of waiting.
+    entries: of the script, folded in one round of `every`; near: rounds of ringsim.fold.near in each.
+    """
+
+    entries: int
+    every: int
+    near: int
+
+
+ALONE = Pace(entries=1, every=4, near=1)  # who spins looks at its rings most of the time
+SHARING = Pace(
+    entries=20, every=1, near=32
+)  # who shares a core has seldom a turn, and each costs as much as twenty entries
+NOTHING_TO_REHEARSE = Pace(entries=0, every=1, near=1)
+
+# Words of Rehearsal.at.
+NEXT_ENTRY, ENTRIES, EVERY_MASK, NEAR = range(4)
+
+
+class Rehearsal(NamedTuple):
+    """script: int64[entries * ENTRY_WORDS]. state: recarray[1]. memory: its words, int64[:].
+
+    places, values: int64[:], the undo. at: int64[4], the next entry of the script, and the pace.
     """
 
     script: np.ndarray
@@ -54,17 +75,23 @@ def recorded(journal: Journal, first: int, before: np.ndarray, after: np.ndarray
     return Script(entries.reshape(-1).copy(), before.copy(), after.copy())
 
 
-def rehearsal(script: Script | None, dtype: np.dtype, entries: int = 1) -> Rehearsal:
-    """A rehearsal of a script (None: of nothing), in memory of its own. dtype: of the state. entries: in a round."""
+def rehearsal(script: Script | None, dtype: np.dtype, pace: Pace = ALONE) -> Rehearsal:
+    """A rehearsal of a script (None: of nothing), in memory of its own. dtype: of the state."""
     if script is None:
+        pace = NOTHING_TO_REHEARSE
         nothing = np.zeros(dtype.itemsize // 8, np.int64)
         script = Script(np.zeros(0, np.int64), nothing, nothing)
     memory = script.before.copy()
     places = np.flatnonzero(script.before != script.after)
     values = script.before[places]
-    return Rehearsal(
-        script.entries, memory.view(dtype).view(np.recarray), memory, places, values, np.array([0, entries, 0, 0, 3 if entries == 1 else 0, 1 if entries == 1 else 32], np.int64)
-    )
+    at = np.array([0, pace.entries, pace.every - 1, pace.near], np.int64)
+    return Rehearsal(script.entries, memory.view(dtype).view(np.recarray), memory, places, values, at)
+
+
+@kernel(inline=True)
+def rehearses(r, turn):
+    """How many entries are to be folded in this round of waiting. turn: rounds so far."""
+    return r.at[ENTRIES] if turn & r.at[EVERY_MASK] == 0 else 0
 
 
 @kernel
@@ -72,7 +99,7 @@ def rehearsal_undo(r):
     """Back to the script's first entry: the state is again what it was before it."""
     for k in range(r.places.size):
         r.memory[r.places[k]] = r.values[k]
-    r.at[0] = 0
+    r.at[NEXT_ENTRY] = 0
 
 
 @kernel
@@ -81,12 +108,12 @@ def rehearsal_next(r, journal, position):
 
     Returns its stream. Only where there is a script, and room in the journal.
     """
-    if (r.at[0] + 1) * ENTRY_WORDS > r.script.size:
+    if (r.at[NEXT_ENTRY] + 1) * ENTRY_WORDS > r.script.size:
         rehearsal_undo(r)
-    source, target = r.at[0] * ENTRY_WORDS, journal_slot(journal, position)
+    source, target = r.at[NEXT_ENTRY] * ENTRY_WORDS, journal_slot(journal, position)
     for k in range(ENTRY_WORDS):
         journal.words[target + k] = r.script[source + k]
-    r.at[0] += 1
+    r.at[NEXT_ENTRY] += 1
     pos = r.state[0].pos
     pos.journal = position + 1
     pos.now_ns = r.script[source + E_NOW]
