@@ -117,7 +117,7 @@ class Supervisor:
         for role in ROLES:
             at = c.block(c.Stage[role.upper()])
             self.generations[role] = int(words[at + c.S_GENERATION])
-            words[at + c.S_STATE], words[at + c.S_TRAP], words[at + c.S_TRAP_HANGS] = c.StageState.STARTING, 0, 0
+            words[at + c.S_STATE], words[at + c.S_TRAP], words[at + c.S_TRAP_HOW] = c.StageState.STARTING, 0, 0
         self._fed_until_ns = int(words[c.block(c.Stage.INGEST) + c.S_HEARTBEAT_NS])
         said = read_status(Path(self.plan.folder))
         self.commands_said = [(at, code, value) for at, code, value in said.commands]

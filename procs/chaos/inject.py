@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 
 from procs.supervisor import Supervisor
-from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, S_TRAP_HANGS, Stage, block
-from ringsim.fold.trap import Point
+from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, S_TRAP_HOW, Stage, block
+from ringsim.fold.trap import How, Point
 from ringsim.lifecycle import Lifecycle
 
 
@@ -137,12 +137,12 @@ class Hanger(Trapper):
 
     def __init__(self, stage: str, seed: int, gap: tuple[int, int]) -> None:
         super().__init__({stage: iter([Point.JOURNALLED])}, 1, seed, gap)
-        self._at = block(Stage[stage.upper()]) + S_TRAP_HANGS
+        self._at = block(Stage[stage.upper()]) + S_TRAP_HOW
 
     def each_turn(self, parent: Supervisor) -> None:
         if parent.segments is not None:
             # Taken back once the stage is replaced: its successor meets no trap.
-            parent.segments.control[self._at] = parent.restarts == 0
+            parent.segments.control[self._at] = How.HANGS if parent.restarts == 0 else How.KILLED
         super().each_turn(parent)
 
 

@@ -10,6 +10,7 @@ from ringsim.broker.latency import latency_entry_min
 from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, Stage
 from ringsim.fold.intake import (
     A_REASON,
+    I_BLOCK,
     I_SIMULATED,
     KEY_CREATED,
     KEY_DELIVER,
@@ -27,6 +28,7 @@ from ringsim.fold.intake import (
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, NOTHING, PEER, TIMER
+from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
 from ringsim.limits import EXECUTION_OUT
@@ -71,8 +73,10 @@ def show_account(b, control, value):
 
 
 @kernel
-def _fold(b, journal, stream, out):
+def _fold(b, intake, stream, out):
     """Hand the journal's last entry to the fold."""
+    journal = intake.journal
+    trap(intake.control, intake.setup[I_BLOCK], FOLDING, b.pos.journal)
     entry = (b.pos.journal - 1) & journal.mask
     seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], b.pos.now_ns
     if stream == PEER:
@@ -107,7 +111,7 @@ def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, i
                 if (order.flag_bits & _BY_TICK) != 0:
                     observe(hops[_TICK], b.pos.now_ns - order.trigger_ns)
                 observe(hops[_HOP], b.pos.now_ns - order.created_ns)
-        _fold(b, journal, stream, out)
+        _fold(b, intake, stream, out)
         if out.count[0] > 0:
             _observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
             emit(intake, b.pos, out)
@@ -127,7 +131,7 @@ def execution_control(states, intake, out, code, value):
     b = states[0]
     if take_control(intake, b.pos, code, value) == NOTHING:
         return False
-    _fold(b, intake.journal, CONTROL, out)
+    _fold(b, intake, CONTROL, out)
     emit(intake, b.pos, out)
     settle(intake, b.pos, b.timer_ns)
     return True
@@ -139,7 +143,7 @@ def execution_redo(states, intake, out, head):
     b = states[0]
     while b.pos.journal < head:
         stream = step_over(intake, b.pos)
-        _fold(b, intake.journal, stream, out)
+        _fold(b, intake, stream, out)
         if not emit_again(intake, b.pos, out):
             return False
     return True

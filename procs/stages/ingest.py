@@ -30,6 +30,7 @@ from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state, state_
 from ringsim.fold.trap import (
     BEFORE_JOURNAL,
     FOLDED,
+    FOLDING,
     JOURNALLED,
     PUBLISHED,
     REDO,
@@ -139,6 +140,7 @@ def _fold(s, g):
     base = journal_slot(g.journal, s.journal)
     kind, time = g.journal.words[base + E_STREAM], g.journal.words[base + E_NOW]
     s.journal += 1
+    trap(g.control, _MY_BLOCK, FOLDING, s.journal)
     if kind == MESSAGE:
         s.event_ns = g.index[min(s.feed.next, g.index.size - 1)].recv_ns
         feed_step(s.feed, g.text, g.index, g.scratch, g.events)

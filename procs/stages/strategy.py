@@ -7,6 +7,7 @@ from ringsim.broker.latency import latency_entry_min, latency_response_min
 from ringsim.control import S_SNAPSHOT_WANTED, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
+    I_BLOCK,
     I_SIMULATED,
     KEY_CREATED,
     KEY_DELIVER,
@@ -24,6 +25,7 @@ from ringsim.fold.intake import (
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
+from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import FEATURES, ORDER
@@ -37,8 +39,10 @@ _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom 
 
 
 @kernel
-def _fold(s, journal, stream, out):
+def _fold(s, intake, stream, out):
     """Hand the journal's last entry to the fold."""
+    journal = intake.journal
+    trap(intake.control, intake.setup[I_BLOCK], FOLDING, s.pos.journal)
     entry = (s.pos.journal - 1) & journal.mask
     seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], s.pos.now_ns
     if stream == PEER:
@@ -68,7 +72,7 @@ def strategy_slice(states, memory, intake, out, hops, waiter, until_ns, inputs):
             continue
         reset(waiter)
         now = s.pos.now_ns
-        _fold(s, journal, stream, out)
+        _fold(s, intake, stream, out)
         if stream == LOST:
             intake.control[_WANTED] = s.pos.laps  # a count that only grows: ingest answers what it has not answered
         elif stream == MARKET:
@@ -92,7 +96,7 @@ def strategy_control(states, intake, out, code, value):
     s = states[0]
     if take_control(intake, s.pos, code, value) == NOTHING:
         return False
-    _fold(s, intake.journal, CONTROL, out)
+    _fold(s, intake, CONTROL, out)
     emit(intake, s.pos, out)
     settle(intake, s.pos, s.timer_ns)
     return True
@@ -104,7 +108,7 @@ def strategy_redo(states, intake, out, head):
     s = states[0]
     while s.pos.journal < head:
         stream = step_over(intake, s.pos)
-        _fold(s, intake.journal, stream, out)
+        _fold(s, intake, stream, out)
         if not emit_again(intake, s.pos, out):
             return False
     return True
