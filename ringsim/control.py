@@ -48,6 +48,7 @@ P_COMMAND_VALUE = 7
 P_GO = 8  # 1: stages may begin slices
 P_OWNER_PID = 9  # the parent, and its start time: whether the segments of this run are in use
 P_OWNER_START = 10
+P_WALL_STEP_S = 11  # what the wall clock of every process of the run is off by, on purpose (procs.wall)
 
 # What a stage waits for, beside ringsim.fold.intake's WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL.
 WAITS_FOR_PARENT = 4
@@ -73,6 +74,7 @@ S_OUTPUTS = 3 * LINE + 1
 S_ENDED = 3 * LINE + 2
 S_EVENT_NS = 3 * LINE + 3  # time of the last input
 S_LATE_NS = 3 * LINE + 4  # ingest: how late the last message was taken
+S_WALL_STEP_S = 3 * LINE + 5  # the P_WALL_STEP_S that it goes by
 
 _PARENT_WORDS = 4 * LINE
 BLOCK_WORDS = 4 * LINE

@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -34,6 +34,14 @@ class Injector(Protocol):
 
     def each_turn(self, parent: Supervisor) -> None:
         """Strike if it is time."""
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """An injector that changed more than the run, and must put that right."""
+
+    def close(self) -> None:
+        """After the run, however it ended."""
 
 
 def inputs_of(parent: Supervisor, role: str) -> int:
