@@ -125,6 +125,29 @@ def _levels(side: np.record, capture: Capture, sign: int) -> list[tuple[str, str
     return [(f"{one.price(int(px)):f}", f"{one.quantity(int(lots)):f}") for px, lots in ordered]
 
 
+# Everything at once
+
+
+def with_bursts(capture: Capture, count: int, burst_s: float) -> list[Line]:
+    """`count` times the connection stands still for burst_s seconds, and then all that was held up arrives at the same moment.
+
+    The bursts are spread evenly; half of the time between two of them at the least, messages come as they were recorded.
+    Raises BadInput if the capture is too short for that.
+    """
+    meta, burst_ns = capture.meta, round(burst_s * 1e9)
+    part = (meta.last_recv_ns - meta.first_recv_ns) // count
+    if part < 2 * burst_ns:
+        raise BadInput(f"{meta.files[0].path}: {meta.span_s:.1f} s are too short for {count} bursts of {burst_s:g} s")
+    lines = []
+    for line in sound_lines(capture):
+        assert line.recv_ns is not None
+        offset = line.recv_ns - meta.first_recv_ns
+        held_until = min(offset // part, count - 1) * part + part // 2 + burst_ns
+        held = held_until - burst_ns <= offset < held_until
+        lines.append(line._replace(recv_ns=meta.first_recv_ns + held_until) if held else line)
+    return lines
+
+
 # Garbage in between
 
 

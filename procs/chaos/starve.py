@@ -61,8 +61,8 @@ class Starver:
                 self._since_ns = now
             return
         for role in self.stages:
-            silent = now - int(parent.segments.control[block(Stage[role.upper()]) + S_HEARTBEAT_NS])
-            if silent > HEARTBEAT_STALE_NS and not self.strikes:
+            beat_ns = int(parent.segments.control[block(Stage[role.upper()]) + S_HEARTBEAT_NS])
+            if now - max(beat_ns, self._since_ns) > HEARTBEAT_STALE_NS and not self.strikes:
                 self.strikes.append(Strike("starved", role, inputs_of(parent, role), now))
         if self.strikes or parent.finished or now - self._since_ns > _STARVED_NS:
             self._end(parent)
