@@ -1,7 +1,8 @@
 """A feed that comes in bursts, and its free reader held back while each of them goes by.
 
-The reader is stopped a moment before a burst is due, and goes on once the burst is out: on any machine, however fast its
-reader, more passes it by than the ring holds. Nobody else is held back: what gates goes on gating.
+The reader is stopped in the silence before a burst, and goes on once the burst is out: on any machine, however fast its
+reader, more passes it by than the ring holds. Nobody else is held back: what gates goes on gating. A burst for which the parent
+came too late is let go, and is no strike.
 """
 
 import contextlib
@@ -14,13 +15,11 @@ import numpy as np
 from procs.chaos.inject import Strike, inputs_of
 from procs.supervisor import Supervisor
 from procs.watchdog import Child
-from ringsim.control import P_START_NS
 from ringsim.lifecycle import Lifecycle
 from ringsim.limits import HEARTBEAT_STALE_NS
 from ringsim.market.capture import open_capture
 
 _AT_ONCE = 100  # messages with one receive time are a burst; a recorded feed has no such
-_EARLY_NS = 20_000_000
 _AT_MOST_NS = HEARTBEAT_STALE_NS // 2  # that the reader stands still: else it counts as stalled
 
 
@@ -37,7 +36,7 @@ class Storm:
     def __init__(self, planned: int) -> None:
         self.planned = planned
         self.strikes: list[Strike] = []
-        self._todo: list[tuple[int, int, int]] = []  # first message, end, when it is due, ns after the feed's start
+        self._todo: list[tuple[int, int]] = []  # first message, end
         self._stopped: Child | None = None
         self._since_ns = 0
         self._read = False
@@ -46,23 +45,20 @@ class Storm:
         if parent.segments is None or parent.lifecycle is not Lifecycle.READY:
             return
         if not self._read:
-            self._read_capture(parent)
+            self._read = True
+            recv_ns = open_capture(Path(parent.plan.capture_folder)).index.recv_ns
+            self._todo = bursts(np.asarray(recv_ns))
         now, inputs = time.monotonic_ns(), inputs_of(parent, "ingest")
         if self._stopped is not None:
             out = inputs >= self._todo[0][1]
             if out or now - self._since_ns > _AT_MOST_NS:
                 self._go_on(out, inputs, now)
         elif self._todo:
-            first, _, offset_ns = self._todo[0]
-            if inputs >= first and now >= int(parent.segments.control[P_START_NS]) + offset_ns - _EARLY_NS:
+            first = self._todo[0][0]
+            if inputs == first:
                 self._stop(parent, now)
-
-    def _read_capture(self, parent: Supervisor) -> None:
-        self._read = True
-        recv_ns = open_capture(Path(parent.plan.capture_folder)).index.recv_ns
-        over, under = parent.plan.speed
-        for first, end in bursts(np.asarray(recv_ns)):
-            self._todo.append((first, end, (int(recv_ns[first]) - int(recv_ns[0])) * under // over))
+            elif inputs > first:
+                del self._todo[0]
 
     def _stop(self, parent: Supervisor, now: int) -> None:
         child = next((c for c in parent.children.values() if c.role == "strategy"), None)
@@ -76,6 +72,6 @@ class Storm:
         with contextlib.suppress(OSError):
             signal.pidfd_send_signal(self._stopped.pidfd, signal.SIGCONT)
         self._stopped = None
-        first, end, _ = self._todo.pop(0)
+        first, end = self._todo.pop(0)
         if out:
             self.strikes.append(Strike(f"burst of {end - first} messages", "ingest", inputs, now))
