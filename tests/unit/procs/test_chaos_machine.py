@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
+from procs.chaos import storm
 from procs.chaos.machine import MACHINE, ClockSetter, LedgerDamager, Poison, Raiser
 from procs.chaos.scenario import Options
 from procs.chaos.starve import Starver
@@ -216,6 +217,41 @@ def test_a_competitor_ends_with_whoever_started_it():
     while any(map(psutil.pid_exists, pids)) and time.monotonic() < until:
         time.sleep(0.01)
     assert not any(map(psutil.pid_exists, pids))
+
+
+# The feed's reader
+
+
+def test_the_reader_stands_still_for_a_burst_and_a_burst_that_was_missed_is_none(sleeper, monkeypatch):
+    recv_ns = np.array([1, 2, *[5] * 100, 6, *[7] * 100, 8, *[9] * 100])
+    capture = SimpleNamespace(index=SimpleNamespace(recv_ns=recv_ns))
+    monkeypatch.setattr(storm, "open_capture", lambda folder: capture)
+    sleeper.role = "strategy"
+    run = parent(children={1: sleeper}, plan=SimpleNamespace(capture_folder=""))
+    injector = storm.Storm(3)
+
+    def turn(inputs):
+        says(run, Stage.INGEST, inputs)
+        injector.each_turn(run)
+        return len(injector.strikes)
+
+    def stopped():
+        until = time.monotonic() + 10
+        while not process_state(sleeper.pid)[0] and time.monotonic() < until:
+            pass
+        return process_state(sleeper.pid)[0]
+
+    assert turn(1) == 0 and not process_state(sleeper.pid)[0]
+    assert turn(2) == 0 and stopped()
+    assert turn(50) == 0 and turn(102) == 1, "the burst is out"
+    assert turn(110) == 1 and turn(150) == 1, "the second had begun when the parent looked"
+    assert turn(204) == 1 and stopped()
+    monkeypatch.setattr(storm, "_AT_MOST_NS", 0)
+    assert turn(205) == 1, "let go before it stalls: no strike"
+    until = time.monotonic() + 10
+    while process_state(sleeper.pid)[0] and time.monotonic() < until:
+        pass
+    assert not process_state(sleeper.pid)[0] and turn(305) == 1
 
 
 # The rows
