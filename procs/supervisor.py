@@ -46,7 +46,7 @@ ROLES = ("ingest", "strategy", "execution", "persistence")
 OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
 POLL_MS = 100  # deaths and commands wake the parent; a look costs 0.2 ms of a core that a hot stage may be on
 _BRISK_MS = 2  # while it waits for a stage to come back, or for the last ones to finish
-_LAST_WORDS_S = 0.2
+_LAST_WORDS_S = 1.0  # the words are in the pipe; the thread that reads them wants a processor
 _END_GRACE_S = 10.0  # for a stage to leave once it is told to: it commits, persistence stores; machines are busy
 
 
