@@ -46,7 +46,7 @@ ROLES = ("ingest", "strategy", "execution", "persistence")
 OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
 POLL_MS = 100  # deaths and commands wake the parent; a look costs 0.2 ms of a core that a hot stage may be on
 _BRISK_MS = 2  # while it waits for a stage to come back, or for the last ones to finish
-_LAST_WORDS_S = 0.2
+_LAST_WORDS_S = 1.0  # the words are in the pipe; the thread that reads them wants a processor
 _END_GRACE_S = 10.0  # for a stage to leave once it is told to: it commits, persistence stores; machines are busy
 
 
@@ -117,7 +117,7 @@ class Supervisor:
         for role in ROLES:
             at = c.block(c.Stage[role.upper()])
             self.generations[role] = int(words[at + c.S_GENERATION])
-            words[at + c.S_STATE], words[at + c.S_TRAP], words[at + c.S_TRAP_HANGS] = c.StageState.STARTING, 0, 0
+            words[at + c.S_STATE], words[at + c.S_TRAP], words[at + c.S_TRAP_HOW] = c.StageState.STARTING, 0, 0
         self._fed_until_ns = int(words[c.block(c.Stage.INGEST) + c.S_HEARTBEAT_NS])
         said = read_status(Path(self.plan.folder))
         self.commands_said = [(at, code, value) for at, code, value in said.commands]

@@ -29,6 +29,10 @@ def summary_text(r: dict[str, Any]) -> str:
         f"  account   {_count(r['fills'])} fills, position {r['position']:f}, equity {r['equity']:,.4f} "
         f"(realised {r['realized_pnl']:,.4f}, unrealised {r['unrealized_pnl']:,.4f}, fees {r['fees']:,.4f})",
     ]
+    if r.get("halted"):
+        lines.append(
+            f"  halted    {r['halted']}: what was open is cancelled, all else refused until an operator rearms"
+        )
     if "exchange" in r:  # runs of before there was a choice have none
         lines.append("  exchange  " + "; ".join(f"{option} {model}" for option, model in r["exchange"].items()))
     latency = r["latency_us"]

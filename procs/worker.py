@@ -17,6 +17,7 @@ import time
 import numpy as np
 
 from procs.stages.base import StageProgram
+from procs.wall import set_wall_clock
 from ringsim import control as c
 from ringsim.errors import RingsimError
 from ringsim.records import ControlCode
@@ -51,6 +52,9 @@ class Worker:
         while not self.terminated and self.words[c.P_RUN] != c.RunState.STOPPED:
             now = time.monotonic_ns()
             self.say(c.S_HEARTBEAT_NS, now)
+            if self.words[c.P_WALL_STEP_S] != self.words[self.at + c.S_WALL_STEP_S]:
+                set_wall_clock(int(self.words[c.P_WALL_STEP_S]))
+                self.say(c.S_WALL_STEP_S, int(self.words[c.P_WALL_STEP_S]))
             epoch = int(self.words[c.P_EPOCH])  # before the words that it stands for
             if self.stands_still and not self.words[c.P_GO]:
                 self.say(c.S_WAITS, c.WAITS_FOR_PARENT)

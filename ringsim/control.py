@@ -48,6 +48,7 @@ P_COMMAND_VALUE = 7
 P_GO = 8  # 1: stages may begin slices
 P_OWNER_PID = 9  # the parent, and its start time: whether the segments of this run are in use
 P_OWNER_START = 10
+P_WALL_STEP_S = 11  # what the wall clock of every process of the run is off by, on purpose (procs.wall)
 
 # What a stage waits for, beside ringsim.fold.intake's WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL.
 WAITS_FOR_PARENT = 4
@@ -65,7 +66,7 @@ S_COMMANDS_DONE = LINE + 2  # ingest: commands sequenced
 S_COMMAND_AT = LINE + 3  # ingest: the message before which the last one was put
 S_TRAP = LINE + 8  # where this stage is to die: ringsim.fold.trap.Point, 0: nowhere
 S_TRAP_AT = LINE + 9  # not before it has taken so many inputs
-S_TRAP_HANGS = LINE + 10  # 1: it does not die there, it never comes back
+S_TRAP_HOW = LINE + 10  # how it ends there: ringsim.fold.trap.How
 S_NEXT_NS = 2 * LINE + 0  # watermark: its earliest next event that the peer did not cause
 S_FOLDED = 2 * LINE + 1  # watermark: the peer's records folded
 S_INPUTS = 3 * LINE + 0
@@ -73,6 +74,7 @@ S_OUTPUTS = 3 * LINE + 1
 S_ENDED = 3 * LINE + 2
 S_EVENT_NS = 3 * LINE + 3  # time of the last input
 S_LATE_NS = 3 * LINE + 4  # ingest: how late the last message was taken
+S_WALL_STEP_S = 3 * LINE + 5  # the P_WALL_STEP_S that it goes by
 
 _PARENT_WORDS = 4 * LINE
 BLOCK_WORDS = 4 * LINE

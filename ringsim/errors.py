@@ -33,5 +33,9 @@ class SegmentError(RingsimError):
     """Shared memory could not be created or found: full, missing, or already there."""
 
 
+class InjectedFault(RingsimError):
+    """An exception that somebody asked for (ringsim.fold.trap), to see what a stage's exception does to a run."""
+
+
 class Stalled(RingsimError):
     """All stages wait for each other: a named error instead of a hang."""

@@ -57,6 +57,9 @@ DEMO_RATE = 100_000  # records in, or polls, of one step: about a slice's time, 
 DEMO_STEPS = 10_000
 
 # Supervision
+# A reader that lost events gets the whole book once more, which may be more than the ring holds: it loses of that, too, and
+# asks again. The feed goes on between two answers: one costs 1 ms.
+REFRESH_EVERY_NS = 20_000_000
 HEARTBEAT_STALE_NS = 1_000_000_000  # older than this, a stage that is stopped, or has run since, is stalled
 STARVED_NS = 30_000_000_000  # one that has not run at all is waited for this long: a busy machine is no failure
 RESTART_BUDGET = 5

@@ -6,13 +6,13 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from procs.supervisor import Supervisor
-from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, S_TRAP_HANGS, Stage, block
-from ringsim.fold.trap import Point
+from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, S_TRAP_HOW, Stage, block
+from ringsim.fold.trap import How, Point
 from ringsim.lifecycle import Lifecycle
 
 
@@ -34,6 +34,14 @@ class Injector(Protocol):
 
     def each_turn(self, parent: Supervisor) -> None:
         """Strike if it is time."""
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """An injector that changed more than the run, and must put that right."""
+
+    def close(self) -> None:
+        """After the run, however it ended."""
 
 
 def inputs_of(parent: Supervisor, role: str) -> int:
@@ -137,12 +145,12 @@ class Hanger(Trapper):
 
     def __init__(self, stage: str, seed: int, gap: tuple[int, int]) -> None:
         super().__init__({stage: iter([Point.JOURNALLED])}, 1, seed, gap)
-        self._at = block(Stage[stage.upper()]) + S_TRAP_HANGS
+        self._at = block(Stage[stage.upper()]) + S_TRAP_HOW
 
     def each_turn(self, parent: Supervisor) -> None:
         if parent.segments is not None:
             # Taken back once the stage is replaced: its successor meets no trap.
-            parent.segments.control[self._at] = parent.restarts == 0
+            parent.segments.control[self._at] = How.HANGS if parent.restarts == 0 else How.KILLED
         super().each_turn(parent)
 
 

@@ -1,6 +1,7 @@
 """One scenario from its twin to its verdict, in a folder of its own."""
 
 import os
+import shutil
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from procs.chaos.inject import ParentKiller, Strike
+from procs.chaos.inject import Closing, ParentKiller, Strike
 from procs.chaos.scenario import Options, Scenario
 from procs.chaos.scenarios import SCENARIOS
 from procs.chaos.verdict import Verdict, judge
@@ -48,20 +49,28 @@ def _prepared(effective: Effective, folder: Path) -> Prepared:
 def run_scenario(scenario: Scenario, options: Options, effective: Effective) -> Verdict:
     """Run the twin and the disturbed run, and judge. Nothing of them stays but the verdict."""
     with tempfile.TemporaryDirectory(prefix="ringsim-chaos-") as folder:
+        sound = effective
         if scenario.source is not None:
-            made = {"run.source": scenario.source(Path(folder), options)}
+            made = {"run.source": scenario.source(Path(folder), options, effective.config.run.source)}
             effective = load(overrides=effective.values() | made)
-        twin = run_backtest(_prepared(effective, Path(folder)))
+        twin = run_backtest(_prepared(sound if scenario.sound_twin else effective, Path(folder)))
         prepared = _prepared(effective, Path(folder))
         injector = scenario.make(options)
         screen = choose_screen(prepared.instrument, f"chaos {scenario.name}", live=False)
         adopt = isinstance(injector, ParentKiller) and _parent_dies(prepared, injector)
-        run = run_pipeline(prepared, screen, injector.each_turn, poll_ms=_POLL_MS, adopt=adopt)
+        try:
+            run = run_pipeline(prepared, screen, injector.each_turn, poll_ms=_POLL_MS, adopt=adopt)
+        finally:
+            if isinstance(injector, Closing):
+                injector.close()
         orphans = [child.pid for child in psutil.Process().children(recursive=True)]
         leaked = sorted(path.name for path in FOLDER.glob(f"{PREFIX}{prepared.run_id}*"))
-    stage = f" --stage {options.stage}" if options.stage else ""
-    repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}{options.settings}"
-    return judge(scenario, options.seed, injector.strikes, injector.planned, run, twin, orphans, leaked, repeat)
+        stage = f" --stage {options.stage}" if options.stage else ""
+        repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}{options.settings}"
+        found = judge(scenario, options.seed, injector.strikes, injector.planned, run, twin, orphans, leaked, repeat)
+        if effective is not sound:
+            shutil.rmtree(prepared.capture.folder, ignore_errors=True)  # made for this run: of no use to any other
+    return found
 
 
 def _parent_dies(prepared: Prepared, injector: ParentKiller) -> bool:

@@ -11,6 +11,7 @@ from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, Stage
 from ringsim.fold.intake import (
     A_REASON,
     A_TURN,
+    I_BLOCK,
     I_SIMULATED,
     KEY_CREATED,
     KEY_DELIVER,
@@ -30,6 +31,7 @@ from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
+from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
 from ringsim.limits import EXECUTION_OUT
@@ -74,7 +76,7 @@ def show_account(b, control, value):
 
 
 @kernel
-def _fold(b, journal, stream, out):
+def _hand(b, journal, stream, out):
     """Hand the journal's last entry to the fold."""
     entry = (b.pos.journal - 1) & journal.mask
     seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], b.pos.now_ns
@@ -84,6 +86,13 @@ def _fold(b, journal, stream, out):
         on_timer(b, now, out)
     else:
         on_market(b, journal.market[entry], seq, now, out)
+
+
+@kernel
+def _fold(b, intake, stream, out):
+    """Fold the input that was just taken."""
+    trap(intake.control, intake.setup[I_BLOCK], FOLDING, b.pos.journal)
+    _hand(b, intake.journal, stream, out)
 
 
 @kernel
@@ -101,7 +110,7 @@ def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, u
             for _ in range(practice.at[NEAR]):
                 stay_near(intake, b.pos, memory)
             for _ in range(rehearses(practice, intake.at[A_TURN])):
-                _fold(practice.state[0], journal, rehearsal_next(practice, journal, b.pos.journal), out)
+                _hand(practice.state[0], journal, rehearsal_next(practice, journal, b.pos.journal), out)
                 out.count[0] = 0
             idle(waiter)
             if b.pos.ended != 0:
@@ -116,7 +125,7 @@ def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, u
                 observe(hops[_HOP], b.pos.now_ns - order.created_ns)
         if stream == MARKET:
             near_level(b.book, intake.market.ring, b.pos.market + EVENTS)
-        _fold(b, journal, stream, out)
+        _fold(b, intake, stream, out)
         if out.count[0] > 0:
             _observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
             emit(intake, b.pos, out)
@@ -136,7 +145,7 @@ def execution_control(states, intake, out, code, value):
     b = states[0]
     if take_control(intake, b.pos, code, value) == NOTHING:
         return False
-    _fold(b, intake.journal, CONTROL, out)
+    _fold(b, intake, CONTROL, out)
     emit(intake, b.pos, out)
     settle(intake, b.pos, b.timer_ns)
     return True
@@ -148,7 +157,7 @@ def execution_redo(states, intake, out, head):
     b = states[0]
     while b.pos.journal < head:
         stream = step_over(intake, b.pos)
-        _fold(b, intake.journal, stream, out)
+        _fold(b, intake, stream, out)
         if not emit_again(intake, b.pos, out):
             return False
     return True

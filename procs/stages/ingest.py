@@ -32,6 +32,7 @@ from ringsim.fold.rehearsal import Rehearsal, Script, rehearsal, rehearsal_undo,
 from ringsim.fold.trap import (
     BEFORE_JOURNAL,
     FOLDED,
+    FOLDING,
     JOURNALLED,
     PUBLISHED,
     REDO,
@@ -40,6 +41,7 @@ from ringsim.fold.trap import (
     trap_half_record,
 )
 from ringsim.kernel import kernel
+from ringsim.limits import REFRESH_EVERY_NS
 from ringsim.market.binance import make_scratch
 from ringsim.market.capture import INDEX, open_capture
 from ringsim.market.events import Events, make_events
@@ -66,7 +68,7 @@ class Ingest(NamedTuple):
 
     text, index: the messages of the run. sent: int64[8], private: events of the message sent so far, why there is nothing
     to do, journal position up to which entries may be overwritten, the parent's epoch that the slice goes by,
-    rounds without an input.
+    rounds without an input, when the next wish for a snapshot may be answered.
     """
 
     text: np.ndarray
@@ -96,7 +98,7 @@ def practice(recording: tuple[Script, np.ndarray, np.ndarray] | None, dtype: np.
     return Practice(text, index, rehearsal(script, dtype))
 
 
-_SENT, _REASON, _COMMITTED, _EPOCH, _TURN = range(5)
+_SENT, _REASON, _COMMITTED, _EPOCH, _TURN, _ANSWER_NS = range(6)
 _PUBLISH, _LATE = HOPS.index("publish"), HOPS.index("late")
 _MY_BLOCK = block(Stage.INGEST)
 _WANTED = block(Stage.STRATEGY) + c.S_SNAPSHOT_WANTED
@@ -132,8 +134,9 @@ def _choose(s, g, now):
         kind, seq = COMMAND, s.commands
         g.journal.words[start] = g.control[c.P_COMMAND_CODE]
         g.journal.words[start + 1] = g.control[c.P_COMMAND_VALUE]
-    elif g.control[_WANTED] > s.snapshots and s.feed.book.valid == VALID:
+    elif g.control[_WANTED] > s.snapshots and s.feed.book.valid == VALID and now >= g.sent[_ANSWER_NS]:
         kind, seq = SNAPSHOT, g.control[_WANTED]  # one answers all that was asked so far
+        g.sent[_ANSWER_NS] = now + REFRESH_EVERY_NS
     elif s.feed.next >= g.index.size or g.control[c.P_RUN] == _STOPPING:
         kind, seq = END, s.feed.next
         g.journal.words[start] = g.control[c.P_RUN] == _STOPPING
@@ -157,6 +160,7 @@ def _fold(s, g):
     base = journal_slot(g.journal, s.journal)
     kind, time = g.journal.words[base + E_STREAM], g.journal.words[base + E_NOW]
     s.journal += 1
+    trap(g.control, _MY_BLOCK, FOLDING, s.journal)
     if kind == MESSAGE:
         s.event_ns = g.index[min(s.feed.next, g.index.size - 1)].recv_ns
         feed_step(s.feed, g.text, g.index, g.scratch, g.events)

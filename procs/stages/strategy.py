@@ -8,6 +8,7 @@ from ringsim.control import S_SNAPSHOT_WANTED, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
     A_TURN,
+    I_BLOCK,
     I_SIMULATED,
     KEY_CREATED,
     KEY_DELIVER,
@@ -27,6 +28,7 @@ from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
+from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import FEATURES, ORDER
@@ -40,7 +42,7 @@ _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom 
 
 
 @kernel
-def _fold(s, journal, stream, out):
+def _hand(s, journal, stream, out):
     """Hand the journal's last entry to the fold."""
     entry = (s.pos.journal - 1) & journal.mask
     seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], s.pos.now_ns
@@ -50,6 +52,13 @@ def _fold(s, journal, stream, out):
         on_timer(s, now, out)
     else:
         on_market(s, journal.market[entry], seq, now, out)
+
+
+@kernel
+def _fold(s, intake, stream, out):
+    """Fold the input that was just taken."""
+    trap(intake.control, intake.setup[I_BLOCK], FOLDING, s.pos.journal)
+    _hand(s, intake.journal, stream, out)
 
 
 @kernel
@@ -67,7 +76,7 @@ def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns
             for _ in range(practice.at[NEAR]):
                 stay_near(intake, s.pos, memory)
             for _ in range(rehearses(practice, intake.at[A_TURN])):
-                _fold(practice.state[0], journal, rehearsal_next(practice, journal, s.pos.journal), out)
+                _hand(practice.state[0], journal, rehearsal_next(practice, journal, s.pos.journal), out)
                 out.count[0] = 0
             idle(waiter)
             if s.pos.ended != 0:
@@ -77,7 +86,7 @@ def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns
         now = s.pos.now_ns
         if stream == MARKET:
             near_level(s.book, intake.market.ring, s.pos.market + EVENTS)
-        _fold(s, journal, stream, out)
+        _fold(s, intake, stream, out)
         if stream == LOST:
             intake.control[_WANTED] = s.pos.laps  # a count that only grows: ingest answers what it has not answered
         elif stream == MARKET:
@@ -101,7 +110,7 @@ def strategy_control(states, intake, out, code, value):
     s = states[0]
     if take_control(intake, s.pos, code, value) == NOTHING:
         return False
-    _fold(s, intake.journal, CONTROL, out)
+    _fold(s, intake, CONTROL, out)
     emit(intake, s.pos, out)
     settle(intake, s.pos, s.timer_ns)
     return True
@@ -113,7 +122,7 @@ def strategy_redo(states, intake, out, head):
     s = states[0]
     while s.pos.journal < head:
         stream = step_over(intake, s.pos)
-        _fold(s, intake.journal, stream, out)
+        _fold(s, intake, stream, out)
         if not emit_again(intake, s.pos, out):
             return False
     return True
