@@ -2,7 +2,9 @@
 
     scenarios   the table: what is done to the run, and what it must end like
     deaths      rows: what is killed, stopped, made to hang
+    storage     rows: a disk or memory that is slow, full, locked, damaged
     inject      when to strike: after so much progress of a stage, seeded
+    disk        the same for what the storage rows do
     verdict     PASS, FAIL, or INCONCLUSIVE for a fault that could not be injected
 
 Nothing imports this package but its command. It knows no trading rule: the law is that the digest of the run is the twin's.

@@ -59,9 +59,9 @@ def run_scenario(scenario: Scenario, options: Options, effective: Effective) -> 
         run = run_pipeline(prepared, screen, injector.each_turn, poll_ms=_POLL_MS, adopt=adopt)
         orphans = [child.pid for child in psutil.Process().children(recursive=True)]
         leaked = sorted(path.name for path in FOLDER.glob(f"{PREFIX}{prepared.run_id}*"))
-    stage = f" --stage {options.stage}" if options.stage else ""
-    repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}{options.settings}"
-    return judge(scenario, options.seed, injector.strikes, injector.planned, run, twin, orphans, leaked, repeat)
+        stage = f" --stage {options.stage}" if options.stage else ""
+        repeat = f"ringsim chaos {scenario.name} --seed {options.seed} --kills {options.kills}{stage}{options.settings}"
+        return judge(scenario, options.seed, injector.strikes, injector.planned, run, twin, orphans, leaked, repeat)
 
 
 def _parent_dies(prepared: Prepared, injector: ParentKiller) -> bool:

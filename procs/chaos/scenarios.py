@@ -5,5 +5,6 @@ Every scenario runs under the simulated clock, where the law is exact: the diges
 
 from procs.chaos.deaths import DEATHS
 from procs.chaos.scenario import Scenario
+from procs.chaos.storage import STORAGE
 
-SCENARIOS: dict[str, Scenario] = {row.name: row for row in DEATHS}
+SCENARIOS: dict[str, Scenario] = {row.name: row for row in (*DEATHS, *STORAGE)}
