@@ -154,4 +154,5 @@ def _new_plan(effective: Effective, run_id: str, out: str | None, capture: Captu
         cores=cores,
         restart_budget=config.pipeline.restart_budget,
         restart_window_s=config.pipeline.restart_window_s,
+        storage_patience_s=config.pipeline.storage_patience_s,
     )

@@ -27,7 +27,7 @@ from ringsim.telemetry.histogram import summarize_us
 from ringsim.units import Instrument
 
 ROLES = ("ingest", "strategy", "execution", "persistence")
-WAITS = {0: "", 1: "input", 2: "room", 3: "journal", 4: "parent"}
+WAITS = {0: "", 1: "input", 2: "room", 3: "journal", 4: "parent", 5: "lock", 6: "disk"}
 _NEWEST = 64
 
 

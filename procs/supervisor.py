@@ -27,6 +27,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from procs.behind import Behind, storage_refuses
+from procs.budget import Budget
 from procs.commands import CommandServer
 from procs.draining import Draining
 from procs.health import health
@@ -35,8 +37,8 @@ from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
 from procs.stalemate import Stalemate
 from procs.status import Status, read_status, write_status
-from procs.topology import RECORD_DTYPES, Plan, Segments
-from procs.watchdog import Child, ending, stalled
+from procs.topology import Plan, Segments
+from procs.watchdog import FATAL, Child, ending, is_up, last_error, stalled
 from ringsim import control as c
 from ringsim.lifecycle import Change, Lifecycle, change
 from ringsim.limits import HEARTBEAT_STALE_NS
@@ -69,10 +71,10 @@ class Supervisor:
         self.generations = dict.fromkeys(ROLES, 0)
         self.restarts = 0
         self.recoveries_ns: list[int] = []  # from each death seen to READY again
-        self._budget: deque[float] = deque()  # when the latest replacements were
+        self._budget = Budget(plan.restart_budget, plan.restart_window_s)
         self._down: dict[str, int] = {}  # stages being replaced: since when, ns
         self._looked_ns = time.monotonic_ns()
-        self.max_lag: dict[str, tuple[int, str | None]] = dict.fromkeys(RECORD_DTYPES, (0, None))
+        self.behind = Behind()
         self.commands_said: list[tuple[int, int, int]] = []  # simulated clock: message, code, value, as sequenced
         self._queue: deque[tuple[int, int]] = deque()  # commands that ingest has yet to sequence
         self.reasons: dict[str, str] = {}  # why the run is not READY: cause -> words
@@ -118,6 +120,7 @@ class Supervisor:
             at = c.block(c.Stage[role.upper()])
             self.generations[role] = int(words[at + c.S_GENERATION])
             words[at + c.S_STATE], words[at + c.S_TRAP], words[at + c.S_TRAP_HOW] = c.StageState.STARTING, 0, 0
+            words[at + c.S_FAULT] = 0
         self._fed_until_ns = int(words[c.block(c.Stage.INGEST) + c.S_HEARTBEAT_NS])
         said = read_status(Path(self.plan.folder))
         self.commands_said = [(at, code, value) for at, code, value in said.commands]
@@ -225,15 +228,20 @@ class Supervisor:
         reason = f"{child.role} (pid {child.pid}) died{self._last_words(child)}"
         if self.lifecycle is Lifecycle.WARMUP:
             self._fail(f"{reason} before it was ready; see log.txt")
+        elif self.segments and last_error(self.segments.control, child.role) in FATAL:
+            self._fail(f"{reason}; a replacement would meet the same: trading is halted")
         elif self._spend(reason):
             self._lost(child.role, reason)
             self._start(child.role)
 
     def _last_words(self, child: Child) -> str:
         """What a dead stage said of its end, if it had the time."""
+        assert self.segments is not None
         pipe = self._pipes[child.role, child.generation]
         pipe.join(_LAST_WORDS_S)  # the writer is gone: what it wrote is in the pipe
         words = pipe.last_words.removeprefix(f"{child.role} failed: ")
+        if last_error(self.segments.control, child.role) is c.StageError.OUT_OF_MEMORY:
+            words = f"it is out of memory ({words})" if words else "it is out of memory"
         return f": {words}" if words else ""
 
     def _lost(self, role: str, reason: str) -> None:
@@ -246,15 +254,10 @@ class Supervisor:
 
     def _spend(self, reason: str) -> bool:
         """Whether the budget allows one more replacement; the run fails if not."""
-        now = time.monotonic()
-        while self._budget and now - self._budget[0] > self.plan.restart_window_s:
-            self._budget.popleft()
-        if len(self._budget) >= self.plan.restart_budget:
-            window = f"{self.plan.restart_budget} in {self.plan.restart_window_s} s"
-            self._fail(f"{reason}; the restart budget ({window}) is spent, trading is halted")
+        if not self._budget.spend():
+            self._fail(f"{reason}; the restart budget ({self._budget}) is spent, trading is halted")
             return False
-        self._budget.append(now)
-        self.restarts += 1
+        self.restarts = self._budget.spent
         return True
 
     def _look(self) -> None:
@@ -264,7 +267,7 @@ class Supervisor:
         words, now = self.segments.control, time.monotonic_ns()
         own_delay, self._looked_ns = now - self._looked_ns, now
         states = {role: int(words[c.block(c.Stage[role.upper()]) + c.S_STATE]) for role in ROLES}
-        if self.lifecycle is Lifecycle.WARMUP and all(s >= c.StageState.WARM for s in states.values()):
+        if self.lifecycle is Lifecycle.WARMUP and all(map(is_up, states.values())):
             if self._fed_until_ns:  # the feed goes on with the message that was due when its process ended
                 words[c.P_START_NS] += now - self._fed_until_ns
             else:
@@ -285,7 +288,8 @@ class Supervisor:
             else:
                 self._quiet = None
         if self._draining is not None and self._draining.overdue(words, now):
-            self._fail("the stages did not drain in time")
+            why = storage_refuses(words)
+            self._fail("the stages did not drain in time" + (f": persistence waits, {why}" if why else ""))
 
     def _welcome(self, states: dict[str, int]) -> None:
         """Stages that are back: their replacement has redone its journal."""
@@ -293,7 +297,7 @@ class Supervisor:
         for role, since in list(self._down.items()):
             at = c.block(c.Stage[role.upper()])
             back = int(self.segments.control[at + c.S_GENERATION]) == self.generations[role]
-            if back and states[role] >= c.StageState.WARM:
+            if back and is_up(states[role]):
                 del self._down[role]
                 self.recoveries_ns.append(time.monotonic_ns() - since)
                 self.heal(role)
@@ -318,17 +322,13 @@ class Supervisor:
     def _watch_persistence(self) -> None:
         """Money waits for the database: when it is far behind, the run is DEGRADED and says why."""
         assert self.segments is not None
-        behind = 0.0
-        for name, ring in self.segments.rings.items():
-            lags = ring.lag()
-            lag = max(lags.values())
-            if lag > self.max_lag[name][0]:
-                self.max_lag[name] = (lag, ring.who_gates())
-            behind = max(behind, lags.get("persistence", 0) / ring.capacity)
-        if behind > 0.5 and PERSISTENCE_LAG not in self.reasons:
-            self.degrade(PERSISTENCE_LAG, f"persistence is {behind:.0%} of a ring behind")
-        elif behind < 0.25 and PERSISTENCE_LAG in self.reasons:
+        said = self.reasons.get(PERSISTENCE_LAG)
+        reason = self.behind.look(self.segments.rings, self.segments.control, said)
+        if reason is None and said is not None:
             self.heal(PERSISTENCE_LAG)
+        elif reason is not None and reason != said:
+            self.reasons.pop(PERSISTENCE_LAG, None)  # the same one, in better words
+            self.degrade(PERSISTENCE_LAG, reason)
 
     def _sequence(self) -> None:
         """Simulated clock: hand the next command to ingest, and keep where it put the last one."""

@@ -27,6 +27,7 @@ from ringsim.limits import (
     EXECUTION_OUT,
     RESTART_BUDGET,
     RESTART_WINDOW_NS,
+    STORAGE_PATIENCE_S,
     STRATEGY_OUT,
 )
 from ringsim.records import ACCOUNT, FEATURES, MARKET_EVENT, ORDER, REPORT
@@ -79,6 +80,7 @@ class Plan(msgspec.Struct, frozen=True):
     cores: dict[str, list[int]]  # cores of each stage; empty: any
     restart_budget: int = RESTART_BUDGET
     restart_window_s: int = RESTART_WINDOW_NS // 1_000_000_000
+    storage_patience_s: int = STORAGE_PATIENCE_S
 
     def save(self) -> Path:
         """Raises StoreFull and the like."""

@@ -52,6 +52,12 @@ FEATURE_WINDOW = 1 << 12  # samples of the time window; the documents ask for 10
 START_CASH = 100_000  # quote units
 MAX_FEE_CBPS = 10_000  # hundredths of a basis point: 100 bps
 
+# Storage
+STORAGE_PATIENCE_S = 30  # a disk that is full, or a database locked by others, for longer than this ends the run
+STORE_CHECK_BYTES = (
+    1 << 25
+)  # of a database and its log that a replacement looks at in full: 0.7 s; a larger one at the run's end
+
 # Demos
 DEMO_RATE = 100_000  # records in, or polls, of one step: about a slice's time, so that a step's kernel returns
 DEMO_STEPS = 10_000

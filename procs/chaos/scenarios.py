@@ -8,5 +8,6 @@ from procs.chaos.deaths import DEATHS
 from procs.chaos.inputs import INPUTS
 from procs.chaos.machine import MACHINE
 from procs.chaos.scenario import Scenario
+from procs.chaos.storage import STORAGE
 
-SCENARIOS: dict[str, Scenario] = {row.name: row for row in (*DEATHS, *INPUTS, *MACHINE)}
+SCENARIOS: dict[str, Scenario] = {row.name: row for row in (*DEATHS, *INPUTS, *MACHINE, *STORAGE)}

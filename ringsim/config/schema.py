@@ -191,6 +191,7 @@ class Pipeline(Section, frozen=True, kw_only=True):
     journal_entries: Annotated[int, _within(1 << 10, 1 << 20)] = limits.JOURNAL_ENTRIES
     restart_budget: Annotated[int, _within(0, 1_000)] = limits.RESTART_BUDGET
     restart_window_s: Annotated[int, _within(1, 86_400)] = limits.RESTART_WINDOW_NS // 1_000_000_000
+    storage_patience_s: Annotated[int, _within(1, 86_400)] = limits.STORAGE_PATIENCE_S  # a full disk, a locked database
     wait: Wait = Wait()
     cores: Cores = Cores()
 
