@@ -12,6 +12,7 @@ import numpy as np
 
 from procs.first import prepare
 from procs.logs import LogFile
+from procs.postmortem import write_terminal
 from procs.prepare import Prepared
 from procs.readmodel import ReadModel, View
 from procs.screens import Screen
@@ -232,6 +233,9 @@ def run_pipeline(
         states = {name: segments.good(name).copy() for name in ("ingest", "strategy", "execution")}
         states = {name: np.array([s]).view(np.recarray)[0] for name, s in states.items()}
         interrupted = bool(signals.caught)
+        terminal = None
+        if parent.failure is not None:
+            terminal = write_terminal(folder, parent.scene, segments, states["execution"], prepared.instrument)
         result = _summary(
             prepared,
             states,
@@ -241,10 +245,12 @@ def run_pipeline(
             latency_us=summary.latency_summary(segments.hops, HOPS),
             rings=ring_summary(model.look(), parent.max_lag),
             restarts=parent.restarts,
-            recovery_ms=[round(ns / 1e6, 3) for ns in parent.recoveries_ns],
+            recovery_ms=[round(ns / 1e6, 3) for ns in parent.losses.recoveries_ns],
+            detection_ms=[round(ns / 1e6, 3) for ns in parent.losses.unseen_ns()],
             commands=parent.commands_said,
             stopped=int(states["ingest"].ended) == ENDED_STOPPED,
             failure=parent.failure,
+            terminal=terminal,
             exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),
         )
     if sink.missing:

@@ -66,6 +66,7 @@ S_COMMAND_AT = LINE + 3  # ingest: the message before which the last one was put
 S_TRAP = LINE + 8  # where this stage is to die: ringsim.fold.trap.Point, 0: nowhere
 S_TRAP_AT = LINE + 9  # not before it has taken so many inputs
 S_TRAP_HANGS = LINE + 10  # 1: it does not die there, it never comes back
+S_TRAP_NS = LINE + 11  # when the last trap was sprung
 S_NEXT_NS = 2 * LINE + 0  # watermark: its earliest next event that the peer did not cause
 S_FOLDED = 2 * LINE + 1  # watermark: the peer's records folded
 S_INPUTS = 3 * LINE + 0

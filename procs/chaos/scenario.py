@@ -24,7 +24,7 @@ class Scenario(msgspec.Struct, frozen=True):
     settings: configuration that the scenario needs, for the run and its twin. least: faults without which nothing is proved,
     if fewer will do than the injector plans. same: whether the run must have its twin's digest. source: makes, in a scratch
     folder, the capture that both of them read, and returns it as --source takes it. holds: what else must be true of (run,
-    twin), as problems in words; none when it is.
+    twin), as problems in words; none when it is. takes: options that `make` heeds, of "kills" and "stage".
     """
 
     name: str
@@ -37,3 +37,4 @@ class Scenario(msgspec.Struct, frozen=True):
     same: bool = True
     source: Callable[[Path, Options], str] | None = None
     holds: Callable[[dict[str, Any], dict[str, Any]], list[str]] = lambda run, twin: []
+    takes: tuple[str, ...] = ()

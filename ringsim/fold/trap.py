@@ -1,16 +1,16 @@
 """Named places where a stage can be told to die, so that recovery from each of them can be tried on purpose.
 
 The parent (chaos, tests) writes a point and a number of inputs to the stage's block of the control page; the first time that
-the stage passes that point with as many inputs, it takes the trap away and ends itself by SIGKILL, in the middle of the
-kernel. It is the code that always runs: an unset trap costs one load of a line that nobody writes.
+the stage passes that point with as many inputs, it notes the time, takes the trap away and ends itself by SIGKILL, in the
+middle of the kernel. It is the code that always runs: an unset trap costs one load of a line that nobody writes.
 """
 
 from enum import IntEnum
 
 import numpy as np
 
-from ringsim.atomics import die, load_relaxed, pause, store_relaxed, store_release
-from ringsim.control import S_TRAP, S_TRAP_AT, S_TRAP_HANGS
+from ringsim.atomics import die, load_relaxed, now_ns, pause, store_relaxed, store_release
+from ringsim.control import S_TRAP, S_TRAP_AT, S_TRAP_HANGS, S_TRAP_NS
 from ringsim.kernel import kernel
 from ringsim.ring.producer import begin
 
@@ -48,6 +48,7 @@ RESTART_HALF, REDO = (np.int64(p) for p in (Point.RESTART_HALF, Point.REDO))
 def trap(control, at, point, inputs):
     """Die here if that was asked. at: the stage's block of the control page. inputs: how many the stage has taken."""
     if load_relaxed(control, at + S_TRAP) == point and inputs >= load_relaxed(control, at + S_TRAP_AT):
+        store_relaxed(control, at + S_TRAP_NS, now_ns())
         store_release(control, at + S_TRAP, _NONE)
         while load_relaxed(control, at + S_TRAP_HANGS) != 0:
             pause()  # a kernel that hangs: it runs, and does not beat
