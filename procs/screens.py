@@ -33,6 +33,11 @@ class Screen(Protocol):
         """The run is over: give the terminal back."""
 
 
+def happening_line(happening: Happening) -> str:
+    """When, and what."""
+    return plain(f"  {happening.at_s:7.3f} s  {happening.text}")
+
+
 class PlainScreen:
     """A line a second on stderr, and what happened in that second: stdout is for the summary."""
 
@@ -64,7 +69,7 @@ class PlainScreen:
         if len(new) > _HAPPENINGS:
             self._lines.say(f"  ({len(new) - _HAPPENINGS} or more happenings are left out)")
         for happening in new[-_HAPPENINGS:]:
-            self._lines.say(plain(f"  {happening.at_s:7.3f} s  {happening.text}"))
+            self._lines.say(happening_line(happening))
 
     def close(self) -> None:
         self._warming.close()
@@ -107,6 +112,9 @@ class LiveScreen:
         self._warming.close()
         if self._view is not None:
             self._view.stop()
+            self._view = None
+            if self.story():
+                self._plain = PlainScreen(self.instrument, story=self.story)  # the end of the story stays to be read
         if self._plain is not None:
             self._plain.close()
 

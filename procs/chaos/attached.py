@@ -144,7 +144,8 @@ class Attached:
             before, self.changes = Lifecycle.INIT, []
             for at_s, state, reason in told["lifecycle"]:
                 after = Lifecycle[state]
-                self.changes.append(Change(before, after, reason, told["started_ns"] + int(at_s * 1e9)))
+                at_ns = told["started_ns"] + int(at_s * 1e9)
+                self.changes.append(Change(time_ns=at_ns, before=before, after=after, reason=reason))
                 before = after
 
     def close(self) -> None:
