@@ -45,7 +45,7 @@ _SETTLE = 32
 
 
 @kernel
-def _observe_reports(out, hops, sent):
+def observe_reports(out, hops, sent):
     """Latencies that are whole once the reports are on their way."""
     for i in range(out.count[0]):
         report = out.records[i]
@@ -70,7 +70,7 @@ def show_account(b, control, value):
     write_cell(control, CELL_ACCOUNT, value)
 
 
-@kernel
+@kernel(inline=True)
 def _fold(b, journal, stream, out):
     """Hand the journal's last entry to the fold."""
     entry = (b.pos.journal - 1) & journal.mask
@@ -109,7 +109,7 @@ def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, i
                 observe(hops[_HOP], b.pos.now_ns - order.created_ns)
         _fold(b, journal, stream, out)
         if out.count[0] > 0:
-            _observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
+            observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
             emit(intake, b.pos, out)
         done += 1
         if done % _SETTLE == 0:

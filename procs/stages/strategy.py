@@ -36,7 +36,7 @@ _WANTED = block(Stage.STRATEGY) + S_SNAPSHOT_WANTED
 _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom enough for the cache
 
 
-@kernel
+@kernel(inline=True)
 def _fold(s, journal, stream, out):
     """Hand the journal's last entry to the fold."""
     entry = (s.pos.journal - 1) & journal.mask

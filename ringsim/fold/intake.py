@@ -103,7 +103,7 @@ def _word(ring, seq, word):
     return ring.words[(seq & ring.mask) * ring.width + word]
 
 
-@kernel
+@kernel(inline=True)
 def _journal_ring(intake, pos, consumer, seq):
     """Copy a ring's record in place to the next journal entry."""
     ring = consumer.ring
@@ -128,7 +128,7 @@ def _market_end(intake, pos):
     return ((word >> _KIND_SHIFT) & 255) == _CONTROL and ((word >> _CODE_SHIFT) & 0xFFFF) == _END
 
 
-@kernel
+@kernel(inline=True)
 def _journalled(intake, pos, stream, seq, now):
     """The input whose record lies in the journal's next entry has happened."""
     control, at = intake.control, intake.setup[I_BLOCK]
@@ -138,7 +138,7 @@ def _journalled(intake, pos, stream, seq, now):
     trap(control, at, JOURNALLED, pos.journal)
 
 
-@kernel
+@kernel(inline=True)
 def _take(intake, pos, stream, key):
     """Journal the chosen input and step over it."""
     seq = pos.journal
@@ -160,7 +160,7 @@ def _take(intake, pos, stream, key):
     return stream
 
 
-@kernel
+@kernel(inline=True)
 def _has_room(intake, pos):
     if pos.journal - intake.at[A_COMMITTED] > intake.journal.mask:
         intake.at[A_REASON] = NO_JOURNAL
@@ -171,7 +171,7 @@ def _has_room(intake, pos):
     return True
 
 
-@kernel
+@kernel(inline=True)
 def choose_simulated(intake, pos, timer_ns):
     """Protocol P4: the stream of the next input and its key; NOTHING if it cannot be known yet. Takes nothing."""
     setup = intake.setup
@@ -207,7 +207,7 @@ def _is_there(consumer, seq):
     return load_acquire(ring.words, (seq & ring.mask) * ring.width) == seq + 1
 
 
-@kernel
+@kernel(inline=True)
 def _take_lossy(intake, pos, now):
     """The next market record of a free reader, or what it lost; NOTHING if there is none."""
     lost, first = intake.market.at[R_LOST], intake.market.at[R_NEXT]
@@ -245,7 +245,7 @@ def _take_lossy(intake, pos, now):
     return NOTHING
 
 
-@kernel
+@kernel(inline=True)
 def _take_realtime(intake, pos, timer_ns):
     setup = intake.setup
     now = max(now_ns(), pos.now_ns)
@@ -266,7 +266,7 @@ def _take_realtime(intake, pos, timer_ns):
     return NOTHING
 
 
-@kernel
+@kernel(inline=True)
 def take_input(intake, pos, timer_ns):
     """Choose, journal and step over the next input.
 

@@ -1,9 +1,11 @@
 """The central law: the digest of one process is that of the processes, whatever happens to them."""
 
+import json
 import os
 import random
 import signal
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +97,17 @@ def test_a_spent_restart_budget_ends_the_run_with_its_reason(tmp_path):
     hook, killed = killer(3, kills=9)
     run = processes(tmp_path, each_turn=hook, pipeline__restart_budget=2)
     assert len(killed) == 3 and run["exit_state"] == "FAILED" and "restart budget" in run["failure"]
+    left = json.loads(Path(run["terminal"]).read_text())
+    assert left["failure"] == run["failure"] and (left["state"], left["trading"]) == ("DEGRADED", "HALTED")
+    assert left["lifecycle"] == run["lifecycle"] and left["lifecycle"][-1][1] == "DEGRADED"
+    assert [loss["stage"] for loss in left["losses"]] == killed and left["losses"][-1]["back_ns"] == 0
+    assert set(left["stages"]) == set(ROLES) and set(left["rings"]) == {"market", "orders", "reports"}
+    dead = left["stages"][killed[-1]]
+    assert dead["generation"] == 1 + killed[:-1].count(killed[-1]) and dead["silent_ms"] >= 0
+    assert {k: left["account"][k] for k in ("position", "cash", "fills")} == {
+        k: json.loads(json.dumps(run[k], default=float)) for k in ("position", "cash", "fills")
+    }
+    assert left["inputs_beyond_the_account"] >= 0 and isinstance(left["open_orders"], list)
 
 
 def test_a_stop_drains_and_ends_in_good_order(tmp_path):
