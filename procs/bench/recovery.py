@@ -177,6 +177,7 @@ def _run(segments: Segments, recoverable: bool) -> _Pass:
     blocks = {stage: block(Stage[stage.upper()]) for stage in _PROGRAMS}
 
     def life(stage: str) -> None:
+        segments.populate()  # what is measured is the steady cost, not that of first touching a journal
         program, at = _PROGRAMS[stage](segments), blocks[stage]
         slice_ = program.slice if recoverable else _bare(program, segments)
         words[at + c.S_STATE] = c.StageState.WARM

@@ -49,12 +49,17 @@ def test_processes_and_backtest_have_the_same_digest(twin, tmp_path):
     assert [state for _, state, _ in run["lifecycle"]] == ["WARMUP", "READY"]
 
 
-def killer(seed, kills):
-    """Kill random stages, each kill after more inputs of that stage; returns the hook and what it killed."""
-    chance, killed, seen = random.Random(seed), [], {}
+def killer(seed, kills, *, seen_dead=False):
+    """Kill random stages, each kill after more inputs of that stage; returns the hook and what it killed.
+
+    seen_dead: none is killed before the parent has seen that the last one is dead, which takes a busy machine a while.
+    """
+    chance, killed, seen, pids = random.Random(seed), [], {}, []
 
     def each_turn(parent):
         if parent.lifecycle is not Lifecycle.READY or len(killed) >= kills:
+            return
+        if seen_dead and any(child.pid in pids for child in parent.children.values()):
             return
         role = ROLES[len(killed) % len(ROLES)]
         child = next((c for c in parent.children.values() if c.role == role), None)
@@ -63,6 +68,7 @@ def killer(seed, kills):
         if child and inputs > seen.get(role, 0) + chance.randrange(40):
             seen[role] = inputs
             killed.append(role)
+            pids.append(child.pid)
             os.kill(child.pid, signal.SIGKILL)
 
     return each_turn, killed
@@ -94,7 +100,7 @@ def test_a_stopped_stage_is_found_killed_and_replaced(twin, tmp_path):
 
 
 def test_a_spent_restart_budget_ends_the_run_with_its_reason(tmp_path):
-    hook, killed = killer(3, kills=9)
+    hook, killed = killer(3, kills=9, seen_dead=True)
     run = processes(tmp_path, each_turn=hook, pipeline__restart_budget=2)
     assert len(killed) == 3 and run["exit_state"] == "FAILED" and "restart budget" in run["failure"]
     left = json.loads(Path(run["terminal"]).read_text())
