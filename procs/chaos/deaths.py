@@ -63,10 +63,13 @@ def _random_points(options: Options) -> Trapper:
 
 
 def _kill(stage: str) -> Scenario:
+    few = stage == "persistence"  # it takes its inputs late and in batches, so its moments go by the strategy's
     return Scenario(
         f"kill-{stage}",
         f"SIGKILL to {stage} in the middle of its work",
-        lambda o: Signaller(signal.SIGKILL, [stage], o.kills, o.seed, _GAP),
+        lambda o: Signaller(signal.SIGKILL, [stage], o.kills, o.seed, _GAP, by="strategy" if few else None),
+        settings=_OFTEN if few else {},
+        least=2 if few else None,  # a death that a busy machine is slow to show costs a good part of the session
         takes=("kills",),
     )
 

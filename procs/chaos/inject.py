@@ -79,32 +79,44 @@ def inputs_of(parent: Struck, role: str) -> int:
 class Signaller:
     """Sends one signal to one stage after the other, each after some more inputs of that stage.
 
-    stages: drawn from in turn. gap: (least, most) inputs between two strikes at a stage. The schedule follows from the seed.
+    stages: drawn from in turn. gap: (least, most) inputs between two strikes at a stage, of that stage, or of the stage `by`.
+    The schedule follows from the seed.
     """
 
     def __init__(
-        self, number: signal.Signals, stages: Sequence[str], count: int, seed: int, gap: tuple[int, int]
+        self,
+        number: signal.Signals,
+        stages: Sequence[str],
+        count: int,
+        seed: int,
+        gap: tuple[int, int],
+        by: str | None = None,
     ) -> None:
-        self.number, self.stages, self.count, self.gap = number, list(stages), count, gap
+        self.number, self.stages, self.count, self.gap, self.by = number, list(stages), count, gap, by
         self.strikes: list[Strike] = []
         self.planned = count
         self._chance = random.Random(seed)
         self._next_at: dict[str, int] = {}
+        self._last_pid = 0
 
     def each_turn(self, parent: Struck) -> None:
         if parent.lifecycle is not Lifecycle.READY or len(self.strikes) >= self.count:
             return
         role = self.stages[len(self.strikes) % len(self.stages)]
         child = next((c for c in parent.children.values() if c.role == role and not c.killed), None)
-        inputs = inputs_of(parent, role)
+        if child is not None and child.pid == self._last_pid:
+            return  # it has been struck, and the parent has not seen it yet
+        progress = inputs_of(parent, self.by or role)
         if role not in self._next_at:
-            self._next_at[role] = inputs + self._chance.randint(*self.gap)
-        if child is None or inputs < self._next_at[role]:
+            self._next_at[role] = progress + self._chance.randint(*self.gap)
+        if child is None or progress < self._next_at[role]:
             return
+        inputs = inputs_of(parent, role)
         del self._next_at[role]
         now = time.monotonic_ns()  # before the signal: it may be seen at once
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(child.pidfd, self.number)
+            self._last_pid = child.pid
             self.strikes.append(Strike(self.number.name, role, inputs, now))
 
 

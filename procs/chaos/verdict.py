@@ -71,7 +71,7 @@ def judge(
     if not least <= run["restarts"] <= most:
         problems.append(f"{run['restarts']} replacements for {len(strikes)} faults, expected {least}..{most}")
     problems += left.problems()
-    short = len(strikes) < (scenario.least or planned)
+    short = len(strikes) < min(scenario.least or planned, planned)
     verdict = FAIL if problems else INCONCLUSIVE if short else PASS
     if short:
         problems.append(

@@ -26,7 +26,7 @@ def test_a_difference_is_an_error_and_no_figure(monkeypatch):
 
     def loses_an_input(program, segments):
         if program.name == "execution":
-            program.intake.market.ring.words[8 * 100 + 3] += 1  # what the market's 101st record says
+            program.intake.market.ring.slots.qty_lots[11_000:12_000] += 1  # of changes of the book
         return plain(program, segments)
 
     monkeypatch.setattr(recovery, "_bare", loses_an_input)
