@@ -1,19 +1,19 @@
-"""How many replacements a run may have: so many in any window of time, then something is wrong for good."""
+"""How many replacements a run may need: so many within so many seconds, and a crash loop ends instead of going on for ever."""
 
 import time
 from collections import deque
 
 
-class Budget:
-    """most: replacements within window_s seconds. spent: all of them so far."""
+class RestartBudget:
+    """most replacements within window_s seconds, at any time. spent: how many were made in all."""
 
-    def __init__(self, most: int, window_s: float) -> None:
+    def __init__(self, most: int, window_s: int) -> None:
         self.most, self.window_s = most, window_s
         self.spent = 0
         self._when: deque[float] = deque()
 
     def spend(self) -> bool:
-        """Take one; False, and nothing taken, if the window is full."""
+        """Make one more replacement, if it may be made now."""
         now = time.monotonic()
         while self._when and now - self._when[0] > self.window_s:
             self._when.popleft()
@@ -24,4 +24,4 @@ class Budget:
         return True
 
     def __str__(self) -> str:
-        return f"{self.most} in {self.window_s:g} s"
+        return f"{self.most} in {self.window_s} s"

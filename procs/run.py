@@ -14,6 +14,7 @@ from procs.audit import audit
 from procs.first import prepare
 from procs.latencies import write_latencies
 from procs.logs import LogFile
+from procs.postmortem import write_terminal
 from procs.prepare import Prepared
 from procs.readmodel import ReadModel, View
 from procs.screens import Screen
@@ -241,6 +242,9 @@ def run_pipeline(
         acknowledged = {ring: segments.rings[ring].gating_cursors()["persistence"] for ring in ("orders", "reports")}
         found = audit(Path(prepared.plan.database), acknowledged)
         failure = "; and ".join(why for why in (parent.failure, found.problem) if why) or None
+        terminal = None
+        if parent.failure is not None:
+            terminal = write_terminal(folder, parent.scene, segments, states["execution"], prepared.instrument)
         result = _summary(
             prepared,
             states,
@@ -250,10 +254,12 @@ def run_pipeline(
             latency_us=summary.latency_summary(segments.hops, HOPS),
             rings=ring_summary(model.look(), parent.behind.max_lag, found.stored),
             restarts=parent.restarts,
-            recovery_ms=[round(ns / 1e6, 3) for ns in parent.recoveries_ns],
+            recovery_ms=[round(ns / 1e6, 3) for ns in parent.losses.recoveries_ns],
+            detection_ms=[round(ns / 1e6, 3) for ns in parent.losses.unseen_ns()],
             commands=parent.commands_said,
             stopped=int(states["ingest"].ended) == ENDED_STOPPED,
             failure=failure,
+            terminal=terminal,
             exit_state=_exit_state(states, failure=failure, interrupted=interrupted),
         )
     if sink.missing:

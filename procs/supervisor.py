@@ -18,9 +18,7 @@ import logging
 import os
 import select
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,13 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from procs.behind import Behind, storage_refuses
-from procs.budget import Budget
+from procs.boot import boot
+from procs.budget import RestartBudget
 from procs.commands import CommandServer
 from procs.draining import Draining
 from procs.health import health
 from procs.janitor import remove_run
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
+from procs.losses import Losses, history
+from procs.postmortem import scene
 from procs.stalemate import Stalemate
 from procs.status import Status, read_status, write_status
 from procs.topology import Plan, Segments
@@ -69,16 +70,15 @@ class Supervisor:
         self.started_ns = time.monotonic_ns()
         self.children: dict[int, Child] = {}  # by pidfd
         self.generations = dict.fromkeys(ROLES, 0)
-        self.restarts = 0
-        self.recoveries_ns: list[int] = []  # from each death seen to READY again
-        self._budget = Budget(plan.restart_budget, plan.restart_window_s)
-        self._down: dict[str, int] = {}  # stages being replaced: since when, ns
+        self.budget = RestartBudget(plan.restart_budget, plan.restart_window_s)
+        self.losses = Losses()
         self._looked_ns = time.monotonic_ns()
         self.behind = Behind()
         self.commands_said: list[tuple[int, int, int]] = []  # simulated clock: message, code, value, as sequenced
         self._queue: deque[tuple[int, int]] = deque()  # commands that ingest has yet to sequence
         self.reasons: dict[str, str] = {}  # why the run is not READY: cause -> words
         self.failure: str | None = None
+        self.scene: dict[str, Any] = {}  # of a failure: how everything stood
         self.finished = False
         self.ending = False  # stages that leave now were told to
         self.trading_reason = ""
@@ -93,6 +93,11 @@ class Supervisor:
         self.launcher_alive = True
         self.poll = select.poll()
         self.commands: CommandServer | None = None
+
+    @property
+    def restarts(self) -> int:
+        """Replacements so far."""
+        return self.budget.spent
 
     # Start
 
@@ -123,25 +128,15 @@ class Supervisor:
             words[at + c.S_FAULT] = 0
         self._fed_until_ns = int(words[c.block(c.Stage.INGEST) + c.S_HEARTBEAT_NS])
         said = read_status(Path(self.plan.folder))
-        self.commands_said = [(at, code, value) for at, code, value in said.commands]
+        self.commands_said = list(said.commands)
         if OPERATOR in said.reasons:
             self.reasons[OPERATOR] = said.reasons[OPERATOR]
         self.trading_reason = said.trading_reason
 
     def _boot(self) -> None:
         """Exec a launcher; its stages are started once it is warm."""
-        path = Path(self.plan.folder) / "plan.json"
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel = ours
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self.launcher = subprocess.Popen(
-            [sys.executable, "-m", "procs.launcher", str(theirs.fileno()), str(path), str(os.getpid())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-        theirs.close()
-        self.poll.register(ours, select.POLLIN)
+        self.channel, self.launcher = boot(self.plan)
+        self.poll.register(self.channel, select.POLLIN)
         self.launcher_alive = True
 
     def __enter__(self) -> "Supervisor":
@@ -155,7 +150,7 @@ class Supervisor:
     def step(self, poll_ms: int = POLL_MS) -> None:
         """One turn: whatever came in, at most poll_ms later, then a look at the stages."""
         starting = self.lifecycle is Lifecycle.WARMUP and self.children
-        brisk = starting or self._down or self._quiet is not None or self._draining or self._queue
+        brisk = starting or self.losses.down or self._quiet is not None or self._draining or self._queue
         for fd, _ in self.poll.poll(min(poll_ms, _BRISK_MS) if brisk else poll_ms):
             if fd == self.channel.fileno():
                 self._from_launcher()
@@ -188,6 +183,7 @@ class Supervisor:
 
     def _launcher_died(self) -> None:
         """Its stages die with it; a new launcher starts all of them again."""
+        now = time.monotonic_ns()
         self.poll.unregister(self.channel)
         self.channel.close()
         self.launcher_alive = False
@@ -199,6 +195,9 @@ class Supervisor:
         for pidfd in list(self.children):
             select.select([pidfd], [], [], _END_GRACE_S)
             self._forget(pidfd)
+        assert self.segments is not None
+        for role in ROLES:
+            self.losses.seen(self.segments.control, role, self.generations[role], now)
         if self._spend(reason):
             for role in ROLES:
                 self._lost(role, reason)
@@ -221,10 +220,12 @@ class Supervisor:
 
     def _died(self, pidfd: int) -> None:
         """A stage is dead: replace it, unless it was told to go."""
-        child = self._forget(pidfd)
+        now, child = time.monotonic_ns(), self._forget(pidfd)
         self.log.info("%s (pid %d, generation %d) ended", child.role, child.pid, child.generation)
         if self.ending or not self.launcher_alive:
             return
+        assert self.segments is not None
+        self.losses.seen(self.segments.control, child.role, child.generation, now)
         reason = f"{child.role} (pid {child.pid}) died{self._last_words(child)}"
         if self.lifecycle is Lifecycle.WARMUP:
             self._fail(f"{reason} before it was ready; see log.txt")
@@ -247,18 +248,16 @@ class Supervisor:
     def _lost(self, role: str, reason: str) -> None:
         """Note that a stage is gone, before anybody can think that it is there."""
         assert self.segments is not None
-        self._down.setdefault(role, time.monotonic_ns())
+        self.losses.lost(role)
         self.segments.control[c.block(c.Stage[role.upper()]) + c.S_STATE] = c.StageState.STARTING
         self._quiet = None
         self.degrade(role, reason)
 
     def _spend(self, reason: str) -> bool:
         """Whether the budget allows one more replacement; the run fails if not."""
-        if not self._budget.spend():
-            self._fail(f"{reason}; the restart budget ({self._budget}) is spent, trading is halted")
-            return False
-        self.restarts = self._budget.spent
-        return True
+        if not self.budget.spend():
+            self._fail(f"{reason}; the restart budget ({self.budget}) is spent, trading is halted")
+        return self.failure is None
 
     def _look(self) -> None:
         """Where are the stages, and what follows from it?"""
@@ -294,12 +293,11 @@ class Supervisor:
     def _welcome(self, states: dict[str, int]) -> None:
         """Stages that are back: their replacement has redone its journal."""
         assert self.segments is not None
-        for role, since in list(self._down.items()):
+        for role in list(self.losses.down):
             at = c.block(c.Stage[role.upper()])
             back = int(self.segments.control[at + c.S_GENERATION]) == self.generations[role]
             if back and is_up(states[role]):
-                del self._down[role]
-                self.recoveries_ns.append(time.monotonic_ns() - since)
+                self.losses.back(role, time.monotonic_ns())
                 self.heal(role)
 
     def _watch_heartbeats(self, now: int) -> None:
@@ -307,8 +305,9 @@ class Supervisor:
         assert self.segments is not None
         for child in self.children.values():
             beat = int(self.segments.control[c.block(c.Stage[child.role.upper()]) + c.S_HEARTBEAT_NS])
-            why = None if child.role in self._down else stalled(child, beat, now)
+            why = None if child.role in self.losses.down else stalled(child, beat, now)
             if why:
+                self.losses.seen(self.segments.control, child.role, child.generation, now)
                 self.log.warning(
                     "%s (pid %d) is stalled: %s for %.1f s", child.role, child.pid, why, (now - beat) / 1e9
                 )
@@ -402,7 +401,10 @@ class Supervisor:
         if self.failure is None and not self.finished:
             self.failure = reason
             self.log.error("%s", reason)
+            assert self.segments is not None
+            self.segments.control[c.P_TRADING], self.trading_reason = Trading.HALTED, reason
             self.degrade("failure", reason)
+            self.scene = scene(self.segments, ROLES, reason, self.changes, self.started_ns, self.reasons, self.losses)
             self.finished = True
 
     def stop(self, reason: str) -> None:
@@ -424,6 +426,8 @@ class Supervisor:
         """One operator command; answers {"ok": ...}. Unknown or impossible ones say why."""
         assert self.segments is not None
         words, name, why = self.segments.control, request.get("command"), request.get("why") or "operator"
+        if name == "history":  # asked in the middle of things: changes nothing, and no stage hears of it
+            return {"ok": True, **history(self.losses, self.changes, self.started_ns)}
         self.log.info("command %s: %s", name, why)
         if name == "pause":
             words[c.P_RUN] = c.RunState.PAUSED

@@ -49,6 +49,8 @@ def summary_text(r: dict[str, Any]) -> str:
     if not r["signals"] or not orders["submitted"] or not r["fills"]:
         lines.append("  nothing was traded: this run proves nothing about orders or fills")
     lines += [f"  note: {note}" for note in r["notes"]]
+    if r.get("terminal"):
+        lines.append(f"  how everything stood at the failure: {r['terminal']}")
     lines += [f"  digest    {r['digest'] or 'none: the database cannot be read'}", f"  in        {r['out']}"]
     return "\n".join(lines)
 

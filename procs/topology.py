@@ -164,6 +164,11 @@ class Segments:
         segments.control[P_OWNER_PID] = os.getpid()
         return segments
 
+    def populate(self) -> None:
+        """Touch every page, in a forked child: it has the mappings, and none of their pages, yet."""
+        for segment in (*self._plain, *(ring.segment for ring in self.rings.values())):
+            segment.populate()
+
     def good(self, stage: str) -> np.record:
         """The stage's last committed state. While the stage runs it may change under the reader."""
         copies = self.copies[stage]

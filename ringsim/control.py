@@ -83,6 +83,7 @@ S_FAULT = LINE + 11  # persistence: how the disk is to fail, ringsim.store.fault
 S_FAULT_FROM = LINE + 12  # the first step at the disk that fails, counted from 1
 S_FAULT_UNTIL = LINE + 13  # the first one after it that does not
 S_STEPS = LINE + 14  # persistence: steps at the disk that it has taken, its replacements' included
+S_TRAP_NS = LINE + 15  # when the last trap was sprung
 S_NEXT_NS = 2 * LINE + 0  # watermark: its earliest next event that the peer did not cause
 S_FOLDED = 2 * LINE + 1  # watermark: the peer's records folded
 S_INPUTS = 3 * LINE + 0

@@ -61,9 +61,13 @@ class Segment(shared_memory.SharedMemory):
                 self.unlink()
                 raise _no_room(name, size_bytes, error) from None
         if populate:
-            # An older kernel refuses: then the first touch of each page faults, which costs time and nothing else.
-            with contextlib.suppress(OSError):
-                self._mmap.madvise(_MADV_POPULATE_WRITE)  # type: ignore[attr-defined]
+            self.populate()
+
+    def populate(self) -> None:
+        """Touch every page of this process's mapping. A forked child has the mapping, and none of its pages, yet."""
+        # An older kernel refuses: then the first touch of each page faults, which costs time and nothing else.
+        with contextlib.suppress(OSError):
+            self._mmap.madvise(_MADV_POPULATE_WRITE)  # type: ignore[attr-defined]
 
     def _open(self, name: str, create: bool, size_bytes: int) -> None:
         if sys.version_info >= (3, 13):

@@ -63,10 +63,14 @@ def _random_points(options: Options) -> Trapper:
 
 
 def _kill(stage: str) -> Scenario:
+    few = stage == "persistence"  # it takes its inputs late and in batches, so its moments go by the strategy's
     return Scenario(
         f"kill-{stage}",
         f"SIGKILL to {stage} in the middle of its work",
-        lambda o: Signaller(signal.SIGKILL, [stage], o.kills, o.seed, _GAP),
+        lambda o: Signaller(signal.SIGKILL, [stage], o.kills, o.seed, _GAP, by="strategy" if few else None),
+        settings=_OFTEN if few else {},
+        least=2 if few else None,  # a death that a busy machine is slow to show costs a good part of the session
+        takes=("kills",),
     )
 
 
@@ -77,28 +81,33 @@ DEATHS: tuple[Scenario, ...] = (
         "the stages die again and again, at instructions drawn from the seed",
         _random_points,
         settings=_OFTEN,
+        takes=("kills", "stage"),
     ),
     Scenario(
         "kill-points",
         "every stage dies once at each of its named points, also in its commits and its restarts",
         _kill_points,
         settings=_OFTEN,
+        takes=("stage",),
     ),
     Scenario(
         "pause-short",
         "SIGSTOP for 0.2 s: late, not stalled, so nothing is replaced",
         lambda o: Pauser(o.stage or "strategy", _SHORT_S, o.seed, _GAP),
         restarts=lambda strikes: (0, 0),
+        takes=("stage",),
     ),
     Scenario(
         "pause-long",
         "SIGSTOP for good: declared stalled, killed, seen dead, replaced",
         lambda o: Pauser(o.stage or "strategy", _LONG_S, o.seed, _GAP),
+        takes=("stage",),
     ),
     Scenario(
         "hang-in-kernel",
         "a stage never comes back from its kernel: it runs without beating, is killed and replaced",
         lambda o: Hanger(o.stage or "strategy", o.seed, _GAP),
+        takes=("stage",),
     ),
     Scenario(
         "kill-parent",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from procs.chaos.inject import Strike, Trapper, inputs_of
+from procs.chaos.inject import Strike, Struck, Trapper, inputs_of
 from procs.chaos.laws import everything_answered_once, stored
 from procs.chaos.scenario import Scenario
 from procs.chaos.starve import Starver
@@ -49,7 +49,7 @@ class Raiser(Trapper):
         super().__init__({stage: itertools.repeat(_where(stage))}, count, seed, gap)
         self._at = block(Stage[stage.upper()])
 
-    def each_turn(self, parent: Supervisor) -> None:
+    def each_turn(self, parent: Struck) -> None:
         if parent.segments is not None:
             parent.segments.control[self._at + S_TRAP_HOW] = How.RAISES
         super().each_turn(parent)
@@ -180,11 +180,13 @@ MACHINE: tuple[Scenario, ...] = (
         "exception-in-strategy",
         "the strategy's fold raises, a few times: the process ends with the exception, is replaced; same digest",
         lambda o: Raiser(o.stage or "strategy", o.kills, o.seed, _GAP),
+        takes=("kills", "stage"),
     ),
     Scenario(
         "exception-again",
         "the fold raises at the same input in every replacement: the budget is spent, the run FAILED with the exception",
         lambda o: Poison(o.stage or "strategy", o.seed, _GAP),
+        takes=("stage",),
         ends=FAILED,
         restarts=lambda strikes: (strikes - 1, strikes - 1),
         holds=_poisoned,
@@ -201,6 +203,7 @@ MACHINE: tuple[Scenario, ...] = (
         "clock-step",
         "the wall clock of all processes is set by hours and years, back and forth: labels follow, nothing else",
         lambda o: ClockSetter(o.kills, o.seed, _GAP),
+        takes=("kills",),
         restarts=_none,
         settings={"pipeline.slice_us": 1000},
         holds=_labels_jumped,
@@ -209,6 +212,7 @@ MACHINE: tuple[Scenario, ...] = (
         "starved-cpu",
         "the stages get no processor for over a second: late, not stalled, so nothing is replaced; same digest",
         lambda o: Starver([o.stage] if o.stage else _HOT, o.seed, (200, 1_000)),
+        takes=("stage",),
         restarts=_none,
     ),
 )

@@ -50,7 +50,7 @@ _SETTLE = 32
 
 
 @kernel
-def _observe_reports(out, hops, sent):
+def observe_reports(out, hops, sent):
     """Latencies that are whole once the reports are on their way."""
     for i in range(out.count[0]):
         report = out.records[i]
@@ -127,7 +127,7 @@ def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, u
             near_level(b.book, intake.market.ring, b.pos.market + EVENTS)
         _fold(b, intake, stream, out)
         if out.count[0] > 0:
-            _observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
+            observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
             emit(intake, b.pos, out)
         done += 1
         if done % _SETTLE == 0:

@@ -106,7 +106,7 @@ _STOPPING = int(c.RunState.STOPPING)
 _END_OF_FEED = int(ControlCode.END_OF_FEED)
 
 
-@kernel
+@kernel(inline=True)
 def _due_ns(g, message):
     """When a message arrives, realtime; 0 under the simulated clock and at full speed: now."""
     if g.setup[G_SIMULATED] == 1 or g.setup[G_SPEED_NUM] == 0:
@@ -154,7 +154,7 @@ def _choose(s, g, now):
     return kind
 
 
-@kernel
+@kernel(inline=True)
 def _fold(s, g):
     """Fold the journal's next entry; its events are then in the outbox, their times those of this run's clock."""
     base = journal_slot(g.journal, s.journal)
@@ -188,7 +188,7 @@ def _fold(s, g):
 
 
 @kernel(inline=True)
-def _send(s, g):
+def send(s, g):
     """Publish what there is room for of the message under way. Returns whether all of it is out."""
     total = g.events.count[0]
     trap(g.control, _MY_BLOCK, FOLDED, s.journal)
@@ -279,7 +279,7 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
     simulated = g.setup[G_SIMULATED] == 1
     while done < inputs:
         if g.events.count[0] > 0:
-            if not _send(s, g):
+            if not send(s, g):
                 now = now_ns()
                 if called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns:
                     break

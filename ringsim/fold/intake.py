@@ -103,7 +103,7 @@ def _word(ring, seq, word):
     return ring.words[(seq & ring.mask) * ring.width + word]
 
 
-@kernel
+@kernel(inline=True)
 def _journal_ring(intake, pos, consumer, seq):
     """Copy a ring's record in place to the next journal entry."""
     ring = consumer.ring
@@ -138,7 +138,7 @@ def _journalled(intake, pos, stream, seq, now):
     trap(control, at, JOURNALLED, pos.journal)
 
 
-@kernel
+@kernel(inline=True)
 def _take(intake, pos, stream, key):
     """Journal the chosen input and step over it."""
     seq = pos.journal
@@ -171,8 +171,9 @@ def _has_room(intake, pos):
     return True
 
 
-@kernel
-def _take_simulated(intake, pos, timer_ns):
+@kernel(inline=True)
+def choose_simulated(intake, pos, timer_ns):
+    """Protocol P4: the stream of the next input and its key; NOTHING if it cannot be known yet. Takes nothing."""
     setup = intake.setup
     market_ring, peer_ring = intake.market.ring, intake.peer.ring
     # Order matters: the peer's words first, then its ring. A record missing from the ring was then not yet caused.
@@ -191,13 +192,12 @@ def _take_simulated(intake, pos, timer_ns):
         peer_key = min(_NEVER, min(peer_next, _own_delivery(intake, pos, folded)) + setup[I_PEER_BOUND_NS])
     # A missing stream's key is a bound: its next record may have just that key, so equality is decided by the stream.
     if has_market and market_key <= peer_key and market_key <= timer_ns:
-        return _take(intake, pos, MARKET, market_key)
+        return MARKET, market_key
     if has_peer and peer_key < market_key and peer_key <= timer_ns:
-        return _take(intake, pos, PEER, peer_key)
+        return PEER, peer_key
     if timer_ns < market_key and timer_ns < peer_key and timer_ns < _NEVER:
-        return _take(intake, pos, TIMER, timer_ns)
-    intake.at[A_REASON] = NO_INPUT
-    return NOTHING
+        return TIMER, timer_ns
+    return NOTHING, _NEVER
 
 
 @kernel(inline=True)
@@ -275,9 +275,13 @@ def take_input(intake, pos, timer_ns):
     """
     if not _has_room(intake, pos):
         return NOTHING
-    if intake.setup[I_SIMULATED] == 1:
-        return _take_simulated(intake, pos, timer_ns)
-    return _take_realtime(intake, pos, timer_ns)
+    if intake.setup[I_SIMULATED] == 0:
+        return _take_realtime(intake, pos, timer_ns)
+    stream, key = choose_simulated(intake, pos, timer_ns)
+    if stream != NOTHING:
+        return _take(intake, pos, stream, key)
+    intake.at[A_REASON] = NO_INPUT
+    return NOTHING
 
 
 @kernel

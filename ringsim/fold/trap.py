@@ -1,17 +1,17 @@
 """Named places where a stage can be told to end, so that recovery from each of them can be tried on purpose.
 
 The parent (chaos, tests) writes a point and a number of inputs to the stage's block of the control page; the first time that
-the stage passes that point with as many inputs, it takes the trap away and ends there as the third word says: by SIGKILL in
-the middle of the kernel, by never coming back, or by an exception that the kernel raises. It is the code that always runs:
-an unset trap costs one load of a line that nobody writes.
+the stage passes that point with as many inputs, it notes the time, takes the trap away and ends there as the third word says:
+by SIGKILL in the middle of the kernel, by never coming back, or by an exception that the kernel raises. It is the code that
+always runs: an unset trap costs one load of a line that nobody writes.
 """
 
 from enum import IntEnum
 
 import numpy as np
 
-from ringsim.atomics import die, load_relaxed, pause, store_relaxed, store_release
-from ringsim.control import S_TRAP, S_TRAP_AT, S_TRAP_HOW
+from ringsim.atomics import die, load_relaxed, now_ns, pause, store_relaxed, store_release
+from ringsim.control import S_TRAP, S_TRAP_AT, S_TRAP_HOW, S_TRAP_NS
 from ringsim.errors import InjectedFault
 from ringsim.kernel import kernel
 from ringsim.ring.producer import begin
@@ -65,6 +65,7 @@ def trap(control, at, point, inputs):
     Raises InjectedFault if it is to end so.
     """
     if load_relaxed(control, at + S_TRAP) == point and inputs >= load_relaxed(control, at + S_TRAP_AT):
+        store_relaxed(control, at + S_TRAP_NS, now_ns())
         how = load_relaxed(control, at + S_TRAP_HOW)
         if how != _RAISES_AGAIN:
             store_release(control, at + S_TRAP, _NONE)
