@@ -10,7 +10,9 @@ from ringsim.broker.exchange import broker_init
 from ringsim.fold.commit import first_state
 from ringsim.market.capture import open_capture
 from ringsim.market.feed import new_feed
+from ringsim.records import NEVER_NS
 from ringsim.strategy.fold import strategy_init
+from ringsim.strategy.schedule import no_orders
 
 
 def first_ingest(plan: Plan) -> np.ndarray:
@@ -20,9 +22,21 @@ def first_ingest(plan: Plan) -> np.ndarray:
     return state
 
 
+def schedule_of(plan: Plan) -> np.ndarray:
+    """The orders that the run's strategy is to send, SCHEDULED[n]."""
+    return np.load(plan.schedule).view(np.recarray) if plan.schedule else no_orders()
+
+
+def first_strategy(plan: Plan) -> np.ndarray:
+    """The strategy's state before the first input; a scripted one wants to be called when its first order is due."""
+    schedule = schedule_of(plan)
+    wake_ns = int(schedule[0].time_ns) if plan.simulated and len(schedule) else NEVER_NS
+    return strategy_init(plan.strategy, wake_ns)
+
+
 def prepare(segments: Segments) -> None:
     """Store every stage's first state."""
     plan = segments.plan
     first_state(segments.copies["ingest"], first_ingest(plan))
-    first_state(segments.copies["strategy"], strategy_init(plan.strategy))
+    first_state(segments.copies["strategy"], first_strategy(plan))
     first_state(segments.copies["execution"], broker_init(plan.broker))

@@ -12,11 +12,15 @@ import msgspec
 import numpy as np
 
 from procs.topology import Plan, check_capacities
-from ringsim.config import Effective, capacities, exchange_models, in_run_folder, instruments
+from ringsim.config import Config, Effective, capacities, exchange_models, in_run_folder, instruments, schedule_file
 from ringsim.errors import BadInput
 from ringsim.market.capture import Capture, prepare
 from ringsim.market.instruments import COINM
-from ringsim.market.source import open_source
+from ringsim.market.normalised import prepare_events
+from ringsim.market.source import EVENTS, open_source
+from ringsim.store.files import typed_os
+from ringsim.store.manifest import SourceFile
+from ringsim.strategy.schedule import Schedule, read_schedule
 from ringsim.units import Instrument
 from ringsim.wiring import broker_params, strategy_params
 
@@ -32,6 +36,8 @@ class Prepared(msgspec.Struct, frozen=True):
     capture: Capture
     instrument: Instrument
     strategy_id: str
+    strategy: str  # as --strategy writes it
+    inputs: list[SourceFile]  # what was read beside the capture
     exchange: dict[str, str]  # option -> the model in force
     notes: list[str]
 
@@ -42,6 +48,15 @@ def messages_within(capture: Capture, duration_s: object) -> int:
         return len(capture.index)
     end = capture.meta.first_recv_ns + int(Fraction(str(duration_s)) * 1_000_000_000)
     return int(np.searchsorted(capture.index.recv_ns, end, side="right"))
+
+
+def open_session(config: Config) -> Capture:
+    """The recorded session of run.source, prepared. Raises BadInput, one line, for what cannot be used."""
+    files = open_source(config.run.source)
+    if not config.run.source.startswith(EVENTS):
+        return prepare(files, instruments(config))
+    tick, lot = (None if step is None else format(step, "f") for step in (config.feed.tick, config.feed.lot))
+    return prepare_events(files, config.strategy.symbols[0], tick, lot)
 
 
 def check_instrument(effective: Effective, capture: Capture) -> Instrument:
@@ -111,24 +126,56 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, pl
     plan: of a run that was begun before, in whose folder it goes on.
     """
     config = effective.config
-    capture = prepare(open_source(config.run.source), instruments(config))
+    capture = open_session(config)
     instrument = check_instrument(effective, capture)
-    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument)
+    schedule = _schedule(effective, instrument)
+    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, schedule)
+    inputs = [SourceFile(schedule.path, schedule.size_bytes, schedule.sha256)] if schedule else []
     notes = [f"{note.path}: {note.text}" for note in effective.notes if note.origin != "default"] + list(
         capture.meta.notes
     )
     models = exchange_models(config)
-    return Prepared(run_id, Path(plan.folder), plan, capture, instrument, config.strategy.strategy_id, models, notes)
+    return Prepared(
+        run_id=run_id,
+        folder=Path(plan.folder),
+        plan=plan,
+        capture=capture,
+        instrument=instrument,
+        strategy_id=config.strategy.strategy_id,
+        strategy=config.strategy.name,
+        inputs=inputs,
+        exchange=models,
+        notes=notes,
+    )
 
 
-def _new_plan(effective: Effective, run_id: str, out: str | None, capture: Capture, instrument: Instrument) -> Plan:
+def _schedule(effective: Effective, instrument: Instrument) -> Schedule | None:
+    """The orders of a scripted strategy; None for another one. BadInput for what cannot be sent."""
+    run, file = effective.config.run, schedule_file(effective.config.strategy.name)
+    if file is None:
+        return None
+    if run.clock == "realtime" and run.speed == "max":
+        raise BadInput(
+            "a scripted strategy sends by the feed's clock, and at run.speed max it has none: choose a speed"
+        )
+    return read_schedule(Path(file).expanduser().absolute(), instrument)
+
+
+def _new_plan(
+    effective: Effective,
+    run_id: str,
+    out: str | None,
+    capture: Capture,
+    instrument: Instrument,
+    schedule: Schedule | None,
+) -> Plan:
     config = effective.config
     simulated = config.run.clock == "simulated"
     sizes = capacities(config)
     check_capacities(sizes)
     # Event time is UTC already; CLOCK_MONOTONIC needs to be told what day it is.
     offset_ns = 0 if simulated else time.time_ns() - time.monotonic_ns()
-    strategy = strategy_params(config, instrument, utc_offset_ns=offset_ns)
+    strategy = strategy_params(config, instrument, utc_offset_ns=offset_ns, first_ns=capture.meta.first_recv_ns)
     broker = broker_params(config, instrument, utc_offset_ns=offset_ns)
     waits, cores = placement(effective)
     speed = (0, 1) if config.run.speed == "max" else Fraction(str(config.run.speed)).as_integer_ratio()
@@ -144,11 +191,16 @@ def _new_plan(effective: Effective, run_id: str, out: str | None, capture: Captu
         messages=messages_within(capture, config.run.duration_s),
         base_latency_ns=config.feed.base_latency_ns,
         strategy=strategy,
+        schedule=_keep(schedule, folder),
         broker=broker,
         database=str(in_run_folder(config.strategy.persistence.database_path, folder)),
         batch_size=config.strategy.persistence.batch_size,
         warmup_ticks=config.pipeline.warmup_ticks,
-        rehearse=config.pipeline.rehearse and not simulated,
+        # Orders at set times have their own clock, and an event file has no text to be read: there is no script for them.
+        rehearse=config.pipeline.rehearse
+        and not simulated
+        and not schedule
+        and not config.run.source.startswith(EVENTS),
         slice_us=config.pipeline.slice_us,
         waits=waits,
         cores=cores,
@@ -156,3 +208,15 @@ def _new_plan(effective: Effective, run_id: str, out: str | None, capture: Captu
         restart_window_s=config.pipeline.restart_window_s,
         storage_patience_s=config.pipeline.storage_patience_s,
     )
+
+
+def _keep(schedule: Schedule | None, folder: Path) -> str:
+    """The checked orders as the stages map them, in the run's folder; empty without any."""
+    if schedule is None:
+        return ""
+    path = folder / "schedule.npy"
+    try:
+        np.save(path, np.asarray(schedule.orders))
+    except OSError as error:
+        raise typed_os(error, path, "writing") from None
+    return str(path)

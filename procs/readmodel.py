@@ -246,6 +246,8 @@ class ReadModel:
 
 
 def _order_line(r: np.void) -> Line:
+    if r["kind"] == OrderKind.SNAPSHOT:  # its other fields are FEATURES
+        return Line(int(r["created_ns"]), OrderKind.SNAPSHOT.name, "", 0, 0, Reason.NONE.name)
     return Line(
         int(r["created_ns"]), OrderKind(int(r["kind"])).name, Side(int(r["side"])).name, int(r["qty_lots"]),
         int(r["px_ticks"]), Reason(int(r["reason"])).name,

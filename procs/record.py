@@ -37,7 +37,7 @@ def begin(effective: Effective, prepared: Prepared, command: list[str]) -> Manif
         clock="simulated" if prepared.plan.simulated else "realtime",
         seed=effective.config.run.seed,
         settings=[Setting(s.path, s.value, s.origin) for s in effective.settings],
-        sources=[SourceFile(f.path, f.size_bytes, f.sha256) for f in prepared.capture.meta.files],
+        sources=[SourceFile(f.path, f.size_bytes, f.sha256) for f in prepared.capture.meta.files] + prepared.inputs,
         versions=versions(),
         source_hash=source_hash(),
     )

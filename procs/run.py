@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from procs.audit import audit
-from procs.first import prepare
+from procs.first import first_strategy, prepare, schedule_of
 from procs.latencies import write_latencies
 from procs.logs import LogFile
 from procs.postmortem import write_terminal
@@ -35,7 +35,6 @@ from ringsim.store.runlog import NAME as LOG_NAME
 from ringsim.store.runlog import RunLog
 from ringsim.store.schema import RunFacts
 from ringsim.store.sqlite import Store
-from ringsim.strategy.fold import strategy_init
 
 
 def create_database(prepared: Prepared) -> None:
@@ -72,6 +71,7 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
         "clock": "simulated" if prepared.plan.simulated else "realtime",
         "source": [f.path for f in meta.files],
         "symbol": meta.symbol,
+        "strategy": prepared.strategy,
         "exchange": prepared.exchange,
         "messages": {name: int(counts.messages[k]) for k, name in enumerate(names)},
         "feed": {
@@ -87,10 +87,17 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
         "orders": summary.orders_summary(strategy, broker),
         **summary.account_summary(broker, prepared.instrument),
         **more,
-        "notes": [*prepared.notes, *_why_degraded(prepared, feed, more["exit_state"])],
+        "notes": [*prepared.notes, *_unsent(prepared, strategy), *_why_degraded(prepared, feed, more["exit_state"])],
         "database": prepared.plan.database,
         "out": str(prepared.folder),
     }
+
+
+def _unsent(prepared: Prepared, strategy: Any) -> Iterator[str]:
+    """Orders of a schedule whose time did not come."""
+    count = len(schedule_of(prepared.plan)) - int(strategy.scripted.next) if prepared.plan.schedule else 0
+    if count > 0:
+        yield f"orders of the schedule that lie after the end of the run, and were not sent: {count}"
 
 
 def _why_degraded(prepared: Prepared, feed: Any, exit_state: str) -> Iterator[str]:
@@ -131,8 +138,9 @@ def run_backtest(
     events, feed = fold_session(prepared, commands, stopped)
     ingest = np.zeros(1, INGEST_STATE).view(np.recarray)
     ingest["feed"], ingest["out"] = feed, len(events)
-    strategy, broker = strategy_init(plan.strategy), broker_init(plan.broker)
-    pipeline = Pipeline(strategy, broker, events, int(latency_entry_min(broker[0].p.latency)))
+    strategy, broker = first_strategy(plan), broker_init(plan.broker)
+    bound_ns = int(latency_entry_min(broker[0].p.latency))
+    pipeline = Pipeline(strategy, broker, events, bound_ns, schedule_of(plan))
     folded = time.monotonic()
     facts = ([prepared.strategy_id], [prepared.instrument.symbol])
     with (

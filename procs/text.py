@@ -33,6 +33,8 @@ def summary_text(r: dict[str, Any]) -> str:
         lines.append(
             f"  halted    {r['halted']}: what was open is cancelled, all else refused until an operator rearms"
         )
+    if r.get("strategy", "imbalance") != "imbalance":
+        lines.append(f"  strategy  {r['strategy']}")
     if "exchange" in r:  # runs of before there was a choice have none
         lines.append("  exchange  " + "; ".join(f"{option} {model}" for option, model in r["exchange"].items()))
     latency = r["latency_us"]
@@ -46,7 +48,8 @@ def summary_text(r: dict[str, Any]) -> str:
         lines.append(f"  speed     {r['events_per_s'] / 1e6:.2f} M events/s")
     for _, state, reason in r["lifecycle"]:
         lines.append(f"  -> {state}: {reason}")
-    if not r["signals"] or not orders["submitted"] or not r["fills"]:
+    scripted = r.get("strategy", "imbalance") != "imbalance"
+    if not (r["signals"] or scripted) or not orders["submitted"] or not r["fills"]:
         lines.append("  nothing was traded: this run proves nothing about orders or fills")
     lines += [f"  note: {note}" for note in r["notes"]]
     if r.get("terminal"):

@@ -70,6 +70,7 @@ class Plan(msgspec.Struct, frozen=True):
     messages: int  # of the capture that belong to the run
     base_latency_ns: int
     strategy: StrategyParams
+    schedule: str  # file of the orders that a scripted strategy sends; empty: none
     broker: BrokerParams
     database: str
     batch_size: int

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from procs.demo.run import warm_up as load_demo
-from procs.first import first_ingest, prepare
+from procs.first import first_ingest, first_strategy, prepare
 from procs.launcher import tie_to
 from procs.rehearsal import PRELUDE, write_recording
 from procs.stages.base import FoldStage
@@ -42,7 +42,6 @@ from ringsim.market.feed import feed_control
 from ringsim.pipeline import Pipeline
 from ringsim.records import ControlCode, Side
 from ringsim.ring import idle, release, reset, waiter
-from ringsim.strategy.fold import strategy_init
 from ringsim.telemetry.cell import read_cell
 
 Say = Callable[[int, int, str], None]
@@ -96,7 +95,7 @@ def _jobs(plan: Plan) -> list[Job]:
 def _load_backtest(plan: Plan) -> None:
     events = make_events(16)
     feed_control(first_ingest(plan)[0].feed, events, int(ControlCode.END_OF_FEED), 0)
-    folds = Pipeline(strategy_init(plan.strategy), broker_init(plan.broker), events.records[:1], 1)
+    folds = Pipeline(first_strategy(plan), broker_init(plan.broker), events.records[:1], 1)
     list(folds.run())
 
 

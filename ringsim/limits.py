@@ -32,6 +32,8 @@ TAKEN_LEVELS = 32  # levels whose displayed quantity the account has taken itsel
 
 # Stages
 STRATEGY_OUT = 8  # records that one input makes a strategy emit, at most
+MAX_SCHEDULE = 1 << 20  # orders of a schedule: 64 MiB of records
+SCHEDULE_BYTES = 1 << 28  # of its file: so many rows of the longest numbers
 OWN_ORDERS = 16  # orders of one strategy on their way or at the exchange; each costs a look at every report
 TAKE_LEVELS = 48  # levels that one taking order can walk; what is left then is NO_LIQUIDITY
 EXECUTION_OUT = (

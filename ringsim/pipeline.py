@@ -21,6 +21,7 @@ from ringsim.kernel import kernel
 from ringsim.limits import EXECUTION_OUT, STRATEGY_OUT
 from ringsim.records import ACCOUNT, FEATURES, NEVER_NS, ORDER, REPORT
 from ringsim.strategy import fold as strategy
+from ringsim.strategy.schedule import no_orders
 
 _NEVER = NEVER_NS
 _WIDTH = ORDER.itemsize // 8
@@ -56,25 +57,25 @@ def _append(log, pos, out):
 
 
 @kernel
-def _strategy_input(s, events, reports, out, market_key, peer_key):
+def _strategy_input(s, schedule, events, reports, out, market_key, peer_key):
     """One input of the strategy: market before reports before its timer at equal keys."""
     pos = s.pos
     if market_key <= peer_key and market_key <= s.timer_ns:
         seq = pos.market
         pos.market += 1
         pos.market_key, pos.now_ns = market_key, market_key
-        strategy.on_market(s, events[seq], seq, market_key, out)
+        strategy.on_market(s, schedule, events[seq], seq, market_key, out)
     elif peer_key <= s.timer_ns:
         seq = pos.peer
         pos.peer += 1
         pos.peer_key, pos.now_ns = peer_key, peer_key
         strategy.on_report(
-            s, reports.records[seq & reports.mask], reports.alternate[seq & reports.mask], seq, peer_key, out
+            s, schedule, reports.records[seq & reports.mask], reports.alternate[seq & reports.mask], seq, peer_key, out
         )
     else:
         now = s.timer_ns
         pos.now_ns = now
-        strategy.on_timer(s, now, out)
+        strategy.on_timer(s, schedule, now, out)
     pos.journal += 1
 
 
@@ -100,11 +101,11 @@ def _broker_input(b, events, orders, out, market_key, peer_key):
 
 
 @kernel
-def advance(ss, bs, events, orders, reports, strategy_out, broker_out, entry_bound_ns, taken, steps):
+def advance(ss, bs, schedule, events, orders, reports, strategy_out, broker_out, entry_bound_ns, taken, steps):
     """Fold up to `steps` inputs.
 
-    ss, bs: state arrays of one record. events: recarray of MARKET_EVENT, the whole session. taken: int64[2], orders and
-    reports that the caller has copied out. entry_bound_ns: the order latency's lower bound.
+    ss, bs: state arrays of one record. schedule: SCHEDULED[n]. events: recarray of MARKET_EVENT, the whole
+    session. taken: int64[2], orders and reports that the caller has copied out. entry_bound_ns: the order latency's lower bound.
     Returns FINISHED, MORE (steps used up) or LOGS_FULL (empty them, then go on).
     """
     s, b = ss[0], bs[0]
@@ -130,7 +131,7 @@ def advance(ss, bs, events, orders, reports, strategy_out, broker_out, entry_bou
         else:
             if s.pos.out + STRATEGY_OUT - min(taken[0], b.pos.peer) > orders.mask + 1:
                 return LOGS_FULL
-            _strategy_input(s, events, reports, strategy_out, s_market, s_peer)
+            _strategy_input(s, schedule, events, reports, strategy_out, s_market, s_peer)
             if strategy_out.count[0] > 0:
                 _append(orders, s.pos, strategy_out)
     return MORE
@@ -146,15 +147,22 @@ class Pipeline:
     """A whole run in this process.
 
     strategy_state, broker_state: arrays of one record, from strategy_init and broker_init. events: the session's market
-    events, END_OF_FEED last. Iterate over `run()` to receive (orders, reports) as they come, each with its first sequence.
+    events, END_OF_FEED last. schedule: what a scripted strategy sends. Iterate over `run()` to receive
+    (orders, reports) as they come, each with its first sequence.
     """
 
     LOG_SIZE = 1 << 15
     STEPS = 1 << 18
 
     def __init__(
-        self, strategy_state: np.ndarray, broker_state: np.ndarray, events: np.ndarray, entry_bound_ns: int
+        self,
+        strategy_state: np.ndarray,
+        broker_state: np.ndarray,
+        events: np.ndarray,
+        entry_bound_ns: int,
+        schedule: np.ndarray | None = None,
     ) -> None:
+        self.schedule = no_orders() if schedule is None else schedule
         self.strategy_state, self.broker_state, self.events = strategy_state, broker_state, events
         self.entry_bound_ns = entry_bound_ns
         self.orders, self.reports = make_log(ORDER, FEATURES, self.LOG_SIZE), make_log(REPORT, ACCOUNT, self.LOG_SIZE)
@@ -171,8 +179,8 @@ class Pipeline:
         outbox_clear(self.broker_out)
         while True:
             result = advance(
-                self.strategy_state, self.broker_state, self.events, self.orders, self.reports, self.strategy_out,
-                self.broker_out, self.entry_bound_ns, self.taken, steps,
+                self.strategy_state, self.broker_state, self.schedule, self.events, self.orders, self.reports,
+                self.strategy_out, self.broker_out, self.entry_bound_ns, self.taken, steps,
             )  # fmt: skip
             first, ends = self.taken.copy(), (int(self.strategy_state[0].pos.out), int(self.broker_state[0].pos.out))
             if result == LOGS_FULL and tuple(first) == ends:

@@ -41,6 +41,8 @@ class EventKind(IntEnum):
 class EventFlag(IntFlag):
     LAST = 1  # last event of its message: only now may anybody act
     REFRESH = 2  # part of a snapshot that repeats what is known: a reader with a valid book skips it
+    EXCHANGE_ONLY = 4  # the strategy never sees it: the same comes once more, at its receiver's time
+    STRATEGY_ONLY = 8  # the exchange has seen it before
 
 
 class GapCode(IntEnum):
@@ -54,6 +56,9 @@ class ControlCode(IntEnum):
     TRADING = 2  # value: a Trading
     RUN = 3  # value: a RunState
     END_OF_FEED = 4  # value 1: the run is being stopped, what is open expires at once
+    CLOCK = (
+        5  # value: when the feed began, ns of the stage's clock; realtime, to the strategy, never in the market ring
+    )
 
 
 class Trading(IntEnum):

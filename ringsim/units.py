@@ -50,7 +50,7 @@ class Instrument(msgspec.Struct, frozen=True):
     symbol: str
     tick: str
     lot: str
-    market: str = "spot"  # spot, usdm, coinm, lobster, synthetic
+    market: str = "spot"  # spot, usdm, coinm, lobster, synthetic, events
     quote: str = "USDT"
 
     def ticks(self, price: str) -> int:

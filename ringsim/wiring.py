@@ -1,20 +1,32 @@
 """From a configuration to the parameters of the folds, on one instrument's grid. The one place that knows both."""
 
+from fractions import Fraction
+
 from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import QueueModel
-from ringsim.config import Config, capacities, limits_in_grid
+from ringsim.config import Config, capacities, limits_in_grid, schedule_file
 from ringsim.strategy.params import StrategyParams
+from ringsim.strategy.protocol import StrategyKind
 from ringsim.units import Instrument
 
 _MS = 1_000_000
 _PPM = 1_000_000
 
 
-def strategy_params(config: Config, instrument: Instrument, *, utc_offset_ns: int = 0) -> StrategyParams:
-    """Of the configured strategy. utc_offset_ns: added to the stage's now gives UTC; 0 where now is UTC already."""
+def strategy_params(
+    config: Config, instrument: Instrument, *, utc_offset_ns: int = 0, first_ns: int = 0
+) -> StrategyParams:
+    """Of the configured strategy.
+
+    utc_offset_ns: added to the stage's now gives UTC; 0 where now is UTC already. first_ns: receive time of the feed's first
+    message, to which a scripted strategy's times are set under the realtime clock.
+    """
+    paced = config.run.clock == "realtime" and config.run.speed != "max"
+    pace = Fraction(str(config.run.speed)).as_integer_ratio() if paced else (1, 1)
     given, grid = config.strategy.params, limits_in_grid(config, instrument)
     return StrategyParams(
+        kind=StrategyKind.SCRIPTED if schedule_file(config.strategy.name) else StrategyKind.IMBALANCE,
         capital=grid.start_cash,
         limits=grid.limits,
         imbalance_threshold=float(given.imbalance_threshold),
@@ -25,6 +37,9 @@ def strategy_params(config: Config, instrument: Instrument, *, utc_offset_ns: in
         order_size_ppm=int(given.order_size_fraction * _PPM),
         snapshot_interval_ns=config.strategy.persistence.snapshot_interval_ms * _MS,
         utc_offset_ns=utc_offset_ns,
+        realtime=paced,
+        first_ns=first_ns if paced else 0,
+        speed=pace,
     )
 
 

@@ -73,7 +73,7 @@ def _ends(event):
 
 
 @kernel
-def bare_strategy(states, memory, intake, accounts, out, hops, waiter, until_ns, inputs):
+def bare_strategy(states, memory, schedule, intake, accounts, out, hops, waiter, until_ns, inputs):
     """procs.stages.strategy.strategy_slice, simulated clock. accounts: the reports ring's slots as ACCOUNT records."""
     s = states[0]
     market, reports = intake.market.ring, intake.peer.ring
@@ -94,16 +94,16 @@ def bare_strategy(states, memory, intake, accounts, out, hops, waiter, until_ns,
             seq = s.pos.market
             event = market.slots[seq & market.mask]
             _step_over(s.pos, stream, _ends(event), key)
-            strategy.on_market(s, event, seq, key, out)
+            strategy.on_market(s, schedule, event, seq, key, out)
             observe(hops[_TICK_TO_STRATEGY], key - event.recv_ns)
         elif stream == PEER:
             seq = s.pos.peer
             _step_over(s.pos, stream, False, key)
             at = seq & reports.mask
-            strategy.on_report(s, reports.slots[at], accounts[at], seq, key, out)
+            strategy.on_report(s, schedule, reports.slots[at], accounts[at], seq, key, out)
         else:
             _step_over(s.pos, stream, False, key)
-            strategy.on_timer(s, key, out)
+            strategy.on_timer(s, schedule, key, out)
         if out.count[0] > 0:
             emit(intake, s.pos, out)
         done += 1

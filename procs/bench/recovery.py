@@ -218,7 +218,7 @@ def _bare(program: Any, segments: Segments) -> Slice:
         return int(bare.bare_ingest(p.state, p.g, p.waiter, until_ns, inputs))
 
     def strategy(until_ns: int, inputs: int, epoch: int) -> int:
-        common = (p.state, p.memory, p.intake, accounts, p.out, p.hops, p.waiter)
+        common = (p.state, p.memory, p.schedule, p.intake, accounts, p.out, p.hops, p.waiter)
         return int(bare.bare_strategy(*common, until_ns, inputs))
 
     def execution(until_ns: int, inputs: int, epoch: int) -> int:

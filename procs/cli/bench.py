@@ -61,3 +61,31 @@ def recovery(
         )
     out.show(f"medians of {found['repeats']} rounds of {found['passes']} passes over {found['events']:,} events")
     out.result(found)
+
+
+@app.command(epilog="Example: ringsim bench backtest --source replay:first.gz,second.gz --repeats 9 --json")
+def backtest(
+    source: Annotated[str, typer.Option("--source", metavar="SRC", help="As of `ringsim backtest`.")] = "sample",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=1000, help="Rounds; the medians are shown.")] = 9,
+    json: Json = False,
+) -> None:
+    """Events a second of broker and strategy together, in one process, beside hftbacktest on the same events if it is there."""
+    from procs.bench.backtest import bench_backtest
+
+    out = Output(json)
+    found = bench_backtest(source, repeats)
+    rows = (
+        ("events_per_s", f"broker and strategy, all {found['events']:,} events"),
+        ("shared_events_per_s", f"broker and strategy, {found['shared_events']:,} levels and trades"),
+        ("hftbacktest_events_per_s", "hftbacktest on these, event by event"),
+        ("hftbacktest_10ms_events_per_s", "hftbacktest on these, in steps of 10 ms"),
+    )
+    for name, what in rows:
+        if found[name] is not None:
+            low, high = found[f"{name}_spread"]
+            out.show(f"{found[name] / 1e6:8.2f} M/s  ({low / 1e6:.2f} to {high / 1e6:.2f})  {what}")
+    if found["ratio"] is not None:
+        out.show(f"{found['ratio']:8.2f}      ours to its event by event, {found['ratio_10ms']:.2f} to its 10 ms steps")
+    for note in found["notes"]:
+        out.say(f"note: {note}")
+    out.result(found)

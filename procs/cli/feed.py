@@ -44,6 +44,43 @@ def check(
     raise typer.Exit(DONE if found.sound else INCONCLUSIVE)
 
 
+@app.command(epilog="Example: ringsim feed export first.gz second.gz --to session.npz")
+def export(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The files of one session, in order.")],
+    to: Annotated[Path, typer.Option("--to", metavar="OUT.npz", help="The event file to write; it must not exist.")],
+    json: Json = False,
+) -> None:
+    """Write a Binance capture as a normalised event file, which hftbacktest and `--source events:` read.
+
+    Levels, trades and snapshots with their exchange and receive times, the clocks' skew removed; quotes are left out.
+    """
+    import os
+
+    from ringsim.errors import BadInput
+    from ringsim.market.capture import prepare
+    from ringsim.market.eventfile import to_event_file, write_event_file
+    from ringsim.market.feed import fold_capture
+
+    out = Output(json)
+    if to.suffix != ".npz":
+        raise BadInput(f"--to {to} must end in .npz")
+    if to.exists():
+        raise BadInput(f"{to} is there already: choose another name")
+    capture = prepare(files)
+    data = to_event_file(fold_capture(capture)[0], capture.meta.instrument)
+    try:
+        write_event_file(to, data)
+    except OSError as error:
+        raise BadInput(f"{to} cannot be written: {os.strerror(error.errno or 0)}") from None
+    one = capture.meta.instrument
+    out.show(
+        f"{len(data):,} events of {one.symbol} in {to}; read it with --source events:{to} --tick {one.tick} --lot {one.lot}"
+    )
+    for note in capture.meta.notes:
+        out.say(f"note: {note}")
+    out.result({"events": len(data), "file": str(to), "symbol": one.symbol, "tick": one.tick, "lot": one.lot})
+
+
 def _lines(found: "FeedCheck") -> list[str]:
     """The check as a person reads it."""
     messages = ", ".join(f"{count:,} {kind}" for kind, count in found.messages.items() if count or kind == "bad")

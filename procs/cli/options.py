@@ -27,6 +27,22 @@ Assignments = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set one key, above the file; may be given several times."),
 ]
 
+Tick = Annotated[
+    str | None, typer.Option("--tick", metavar="X", help="Of event files.", show_default="taken from the file")
+]
+Lot = Annotated[
+    str | None, typer.Option("--lot", metavar="X", help="Of event files.", show_default="taken from the file")
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        metavar="NAME",
+        help="What trades: imbalance, or scripted:FILE.csv, a list of orders with their times.",
+        show_default="imbalance",
+    ),
+]
+
 # How the exchange behaves; ringsim.config.models has what each takes.
 Latency = Annotated[
     str | None,
@@ -103,4 +119,6 @@ def effective(
     return load(file=config, profile=profile, overrides=given)
 
 
-NUMBERS = frozenset({"run.speed", "run.duration_s", "run.seed"})  # options whose text may be a number
+NUMBERS = frozenset(
+    {"run.speed", "run.duration_s", "run.seed", "feed.tick", "feed.lot"}
+)  # options whose text may be a number

@@ -15,8 +15,11 @@ from procs.cli.options import (
     Fills,
     Latency,
     Limits,
+    Lot,
     Profile,
     Queue,
+    Strategy,
+    Tick,
     effective,
     exchange,
 )
@@ -27,7 +30,10 @@ app = typer.Typer()
 Source = Annotated[
     str | None,
     typer.Option(
-        "--source", metavar="SRC", help="sample, or replay:FILE[,FILE...] (Binance captures).", show_default="sample"
+        "--source",
+        metavar="SRC",
+        help="sample, replay:FILE[,FILE...] (Binance captures) or events:FILE[,FILE...] (normalised event files).",
+        show_default="sample",
     ),
 ]
 Clock = Annotated[str | None, typer.Option("--clock", metavar="realtime|simulated", show_default="realtime")]
@@ -84,7 +90,8 @@ def _resumed(run: str, *, alone: bool) -> Any:
 
 @app.command(epilog="Example: ringsim run --speed 10 --duration 30 --latency jitter:500000,500000,200000,200000")
 def run(
-    source: Source = None, clock: Clock = None, speed: Speed = None, seed: Seed = None, duration: Duration = None,
+    source: Source = None, tick: Tick = None, lot: Lot = None, strategy: Strategy = None, clock: Clock = None,
+    speed: Speed = None, seed: Seed = None, duration: Duration = None,
     latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, limits: Limits = None,
     profile: Profile = None, config: ConfigFile = None, out: Out = None, live: Live = None, assignments: Assignments = None,
     resume: Resume = None, json: Json = False,
@@ -92,7 +99,8 @@ def run(
     """Run the pipeline as processes: ingest, strategy, paper broker and persistence, supervised."""
     output = Output(json)
     options: dict[str, object] = {
-        "run.source": source, "run.clock": clock, "run.speed": speed, "run.seed": seed, "run.duration_s": duration,
+        "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategy, "run.clock": clock, "run.speed": speed,
+        "run.seed": seed, "run.duration_s": duration,
         **exchange(latency=latency, queue=queue, fills=fills, fees=fees, limits=limits),
     }  # fmt: skip
     adopt = False
@@ -113,14 +121,16 @@ def run(
 
 @app.command(epilog="Example: ringsim backtest --source replay:first.gz,second.gz --queue power:2 --fees -0.5,4 --json")
 def backtest(
-    source: Source = None, seed: Seed = None, duration: Duration = None,
+    source: Source = None, tick: Tick = None, lot: Lot = None, strategy: Strategy = None, seed: Seed = None,
+    duration: Duration = None,
     latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, limits: Limits = None,
     profile: Profile = None, config: ConfigFile = None, out: Out = None, assignments: Assignments = None, json: Json = False,
 ) -> None:  # fmt: skip
     """The same folds in one process, on the simulated clock: the same digest as `run --clock simulated`."""
     output = Output(json)
     options: dict[str, object] = {
-        "run.source": source, "run.clock": "simulated", "run.seed": seed, "run.duration_s": duration,
+        "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategy,
+        "run.clock": "simulated", "run.seed": seed, "run.duration_s": duration,
         **exchange(latency=latency, queue=queue, fills=fills, fees=fees, limits=limits),
     }  # fmt: skip
     manifest, prepared = _prepared(options, profile, config, out, assignments)

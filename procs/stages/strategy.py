@@ -1,10 +1,11 @@
 """The strategy's process: market and reports in, orders out."""
 
+from procs.first import schedule_of
 from procs.stages.base import FoldStage, intake_setup
 from procs.topology import HOPS, Segments
 from ringsim.atomics import now_ns
 from ringsim.broker.latency import latency_entry_min, latency_response_min
-from ringsim.control import S_SNAPSHOT_WANTED, Stage, block
+from ringsim.control import P_START_NS, S_SNAPSHOT_WANTED, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
     A_TURN,
@@ -31,7 +32,7 @@ from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
 from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
-from ringsim.records import FEATURES, ORDER
+from ringsim.records import FEATURES, ORDER, ControlCode
 from ringsim.ring.wait import idle, reset
 from ringsim.strategy.fold import on_market, on_report, on_timer
 from ringsim.telemetry.histogram import observe
@@ -42,27 +43,27 @@ _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom 
 
 
 @kernel
-def _hand(s, journal, stream, out):
+def _hand(s, schedule, journal, stream, out):
     """Hand the journal's last entry to the fold."""
     entry = (s.pos.journal - 1) & journal.mask
     seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], s.pos.now_ns
     if stream == PEER:
-        on_report(s, journal.peer[entry], journal.alternate[entry], seq, now, out)
+        on_report(s, schedule, journal.peer[entry], journal.alternate[entry], seq, now, out)
     elif stream == TIMER:
-        on_timer(s, now, out)
+        on_timer(s, schedule, now, out)
     else:
-        on_market(s, journal.market[entry], seq, now, out)
+        on_market(s, schedule, journal.market[entry], seq, now, out)
 
 
 @kernel
-def _fold(s, intake, stream, out):
+def _fold(s, schedule, intake, stream, out):
     """Fold the input that was just taken."""
     trap(intake.control, intake.setup[I_BLOCK], FOLDING, s.pos.journal)
-    _hand(s, intake.journal, stream, out)
+    _hand(s, schedule, intake.journal, stream, out)
 
 
 @kernel
-def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns, inputs):
+def strategy_slice(states, memory, schedule, intake, out, practice, hops, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     s, journal = states[0], intake.journal
     realtime = intake.setup[I_SIMULATED] == 0
@@ -76,7 +77,7 @@ def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns
             for _ in range(practice.at[NEAR]):
                 stay_near(intake, s.pos, memory)
             for _ in range(rehearses(practice, intake.at[A_TURN])):
-                _hand(practice.state[0], journal, rehearsal_next(practice, journal, s.pos.journal), out)
+                _hand(practice.state[0], schedule, journal, rehearsal_next(practice, journal, s.pos.journal), out)
                 out.count[0] = 0
             idle(waiter)
             if s.pos.ended != 0:
@@ -86,7 +87,7 @@ def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns
         now = s.pos.now_ns
         if stream == MARKET:
             near_level(s.book, intake.market.ring, s.pos.market + EVENTS)
-        _fold(s, intake, stream, out)
+        _fold(s, schedule, intake, stream, out)
         if stream == LOST:
             intake.control[_WANTED] = s.pos.laps  # a count that only grows: ingest answers what it has not answered
         elif stream == MARKET:
@@ -105,24 +106,24 @@ def strategy_slice(states, memory, intake, out, practice, hops, waiter, until_ns
 
 
 @kernel
-def strategy_control(states, intake, out, code, value):
+def strategy_control(states, schedule, intake, out, code, value):
     """Fold what the parent said as an input of its own. Returns False if there is no room for it now."""
     s = states[0]
     if take_control(intake, s.pos, code, value) == NOTHING:
         return False
-    _fold(s, intake, CONTROL, out)
+    _fold(s, schedule, intake, CONTROL, out)
     emit(intake, s.pos, out)
     settle(intake, s.pos, s.timer_ns)
     return True
 
 
 @kernel
-def strategy_redo(states, intake, out, head):
+def strategy_redo(states, schedule, intake, out, head):
     """Fold the journal from the state's position to `head` again. Returns False if an output differs from the published."""
     s = states[0]
     while s.pos.journal < head:
         stream = step_over(intake, s.pos)
-        _fold(s, intake, stream, out)
+        _fold(s, schedule, intake, stream, out)
         if not emit_again(intake, s.pos, out):
             return False
     return True
@@ -134,6 +135,8 @@ class StrategyStage(FoldStage):
     stage, name = Stage.STRATEGY, "strategy"
 
     def __init__(self, segments: Segments, script: Script | None = None) -> None:
+        self.schedule = schedule_of(segments.plan)
+        self.paced = len(self.schedule) > 0 and not segments.plan.simulated  # its times are of the feed's clock
         latency = segments.good("execution").p.latency
         setup = intake_setup(
             segments.plan,
@@ -151,11 +154,20 @@ class StrategyStage(FoldStage):
         super().__init__(segments, setup, peer="reports", output="orders", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
-        state, out = (self.state, self.memory), (self.out, self.practice, self.hops)
+        if self.paced and not self._knows_the_clock():
+            return 0
+        state, out = (self.state, self.memory, self.schedule), (self.out, self.practice, self.hops)
         return int(strategy_slice(*state, self.intake, *out, self.waiter, until_ns, inputs))
 
+    def _knows_the_clock(self) -> bool:
+        """Tell the fold when the feed began, as an input of its own; a run that is resumed begins anew. False: no room now."""
+        start = int(self.control[P_START_NS])
+        if start == 0 or int(self.state[0].scripted.start_ns) == start:
+            return True
+        return self.say(int(ControlCode.CLOCK), start)
+
     def redo(self, head: int) -> bool:
-        return bool(strategy_redo(self.state, self.intake, self.out, head))
+        return bool(strategy_redo(self.state, self.schedule, self.intake, self.out, head))
 
     def say(self, code: int, value: int) -> bool:
-        return bool(strategy_control(self.state, self.intake, self.out, code, value))
+        return bool(strategy_control(self.state, self.schedule, self.intake, self.out, code, value))

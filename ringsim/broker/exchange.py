@@ -76,6 +76,7 @@ _LEVEL, _TRADE, _PREDICTION, _QUOTE = (
 )
 _CONTROL = np.int64(EventKind.CONTROL)
 _LAST, _REFRESH = np.int64(EventFlag.LAST), np.int64(EventFlag.REFRESH)
+_STRATEGY_ONLY = np.int64(EventFlag.STRATEGY_ONLY)
 _LIFECYCLE, _TRADING, _RUN, _END_OF_FEED = (
     np.int64(c) for c in (ControlCode.LIFECYCLE, ControlCode.TRADING, ControlCode.RUN, ControlCode.END_OF_FEED)
 )
@@ -212,7 +213,7 @@ def _fold_quietly(s, ev):
     Kept small and without the outbox, so that it costs little more than the book's own fold.
     """
     kind = ev.kind
-    if ev.symbol != s.p.symbol:
+    if ev.symbol != s.p.symbol or (ev.flag_bits & _STRATEGY_ONLY) != 0:
         return _ALL if kind == _CONTROL else _QUIET
     last = (ev.flag_bits & _LAST) != 0
     if kind == _LEVEL:

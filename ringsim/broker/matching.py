@@ -110,7 +110,7 @@ def trade_fills(s, aggressor, px, qty, seq, now, out):
         if o.px == px:
             o.front -= qty
             o.traded += qty
-            lots = queue_executable(o.front)
+            lots = min(queue_executable(o.front), qty)  # F may have been below zero before: a level that fell apart
             if lots > 0:
                 o.front = 0.0
         else:

@@ -21,6 +21,7 @@ from ringsim.config.grid import (
     in_run_folder,
     instruments,
     limits_in_grid,
+    schedule_file,
     source_files,
 )
 from ringsim.config.kinds import toml_value
@@ -50,6 +51,7 @@ __all__ = [
     "limits_in_grid",
     "load",
     "model_settings",
+    "schedule_file",
     "source_files",
     "toml_value",
 ]

@@ -122,9 +122,15 @@ def instruments(config: Config) -> list[Instrument]:
 
 
 def source_files(source: str) -> list[str]:
-    """The files of a `replay:FILE[,FILE...]`; none for other sources."""
+    """The files of a `replay:FILE[,FILE...]` or `events:FILE[,FILE...]`; none for other sources."""
     kind, _, files = source.partition(":")
-    return [name for name in files.split(",") if name] if kind == "replay" else []
+    return [name for name in files.split(",") if name] if kind in ("replay", "events") else []
+
+
+def schedule_file(strategy: str) -> str | None:
+    """The file of a `scripted:FILE.csv`; None for another strategy."""
+    kind, _, file = strategy.partition(":")
+    return file if kind == "scripted" else None
 
 
 def power_of_two(size: int) -> int:

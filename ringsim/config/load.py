@@ -16,7 +16,7 @@ from ringsim.config.grid import capacities, source_files
 from ringsim.config.kinds import kind_of, kinds, meant, section_names, unknown_key
 from ringsim.config.models import idle_keys
 from ringsim.config.problems import BadConfig, Problem
-from ringsim.config.schema import PROFILES, SOURCES, Config, Grid
+from ringsim.config.schema import PROFILES, SOURCES, STRATEGIES, Config, Grid
 from ringsim.errors import BadInput
 
 
@@ -204,11 +204,15 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         found.append((("strategy.symbols",), f"has {len(strategy.symbols)} symbols; the most is {limits.MAX_SYMBOLS}"))
     kind, _, rest = config.run.source.partition(":")
     if kind not in SOURCES:
-        text = f"must be sample or replay:FILE[,FILE...], not {config.run.source!r}{meant(kind, SOURCES)}"
+        text = f"must be sample, replay:FILE[,FILE...] or events:FILE[,FILE...], not {config.run.source!r}{meant(kind, SOURCES)}"
         found.append((("run.source",), text))
-    elif (kind == "replay") != bool(source_files(config.run.source)) or (kind == "sample" and rest):
-        text = "names no file: replay:FILE[,FILE...]" if kind == "replay" else "sample takes nothing after it"
+    elif (kind != "sample") != bool(source_files(config.run.source)) or (kind == "sample" and rest):
+        text = f"names no file: {kind}:FILE[,FILE...]" if kind != "sample" else "sample takes nothing after it"
         found.append((("run.source",), text))
+    name, colon, rest = strategy.name.partition(":")
+    if name not in STRATEGIES or (name == "imbalance" and colon) or (name == "scripted" and not rest.strip()):
+        text = f"must be imbalance or scripted:FILE.csv, not {strategy.name!r}{meant(name, STRATEGIES)}"
+        found.append((("strategy.name",), text))
     half = capacities(config).reports // 2
     if strategy.persistence.batch_size > half:
         keys = ("strategy.persistence.batch_size", "strategy.performance.persist_channel_size")
@@ -220,6 +224,12 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         keys = (f"pipeline.cores.{placed[0]}", "pipeline.placement")
         found.append((keys, 'a core is given, but pipeline.placement = "none" places nothing: leave one of them out'))
     return found
+
+
+_OF_IMBALANCE = [
+    f"strategy.params.{key}"
+    for key in ("imbalance_threshold", "min_confidence", "signal_decay_ms", "order_size_fraction")
+]
 
 
 def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
@@ -247,6 +257,13 @@ def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
         note("strategy.performance.buffer_capacity", f"{window} is no power of two: rounded up to {sizes.window}")
     if config.run.clock == "simulated" and config.run.speed not in (1, "max"):
         note("run.speed", "has no effect: event time drives the simulated clock")
+    if config.strategy.name != "imbalance":
+        for path in _OF_IMBALANCE:
+            if path in origins:
+                note(path, f"has no effect with the strategy {config.strategy.name}")
+    for path in ("feed.tick", "feed.lot"):
+        if path in origins and not config.run.source.startswith("events:"):
+            note(path, "has no effect: only event files need to be told their grid")
     for path, readers in idle_keys(config).items():
         if path in origins:
             note(path, f"has no effect with the models in force; it is for {readers}")

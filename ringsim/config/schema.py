@@ -59,7 +59,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 class Run(Section, frozen=True, kw_only=True):
     """What to run and how."""
 
-    source: str = "sample"  # sample, or replay:FILE[,FILE...]
+    source: str = "sample"  # sample, replay:FILE[,FILE...] or events:FILE[,FILE...]
     clock: Literal["realtime", "simulated"] = "realtime"
     speed: Annotated[Decimal | Literal["max"], _within("0.001", 1_000_000)] = Decimal(1)  # paces the realtime feed only
     seed: Seed = 1
@@ -114,6 +114,7 @@ class Strategy(Section, frozen=True, kw_only=True):
     """[strategy]"""
 
     strategy_id: str = "imbalance_v1"
+    name: str = "imbalance"  # imbalance, or scripted:FILE.csv
     symbols: tuple[str, ...] = ("BTCUSDT",)
     paper_trading: bool = True
     params: Params = Params()
@@ -200,6 +201,8 @@ class Feed(Section, frozen=True, kw_only=True):
     """What is assumed of a capture."""
 
     base_latency_ns: LatencyNs = 1_000_000  # from the exchange to us, once the clocks' skew is removed
+    tick: Quantity | None = None  # grid of event files; taken from the first one without it
+    lot: Quantity | None = None
 
 
 class Grid(Section, frozen=True, kw_only=True):
@@ -234,4 +237,5 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
 }
 
-SOURCES = ("sample", "replay")
+SOURCES = ("sample", "replay", "events")
+STRATEGIES = ("imbalance", "scripted")

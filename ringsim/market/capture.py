@@ -17,7 +17,7 @@ import re
 import shutil
 import tempfile
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -54,7 +54,8 @@ INDEX = np.dtype(
     ]
 )
 
-_TEXT, _INDEX, _META = "text.bin", "index.npy", "meta.json"
+TEXT = "text.bin"
+_INDEX, _META = "index.npy", "meta.json"
 _GRID_SAMPLE = 10_000  # levels that an unknown instrument's grid is taken from
 
 
@@ -91,6 +92,7 @@ class CaptureMeta(msgspec.Struct, frozen=True):
     cut_lots: int  # quantities finer than a lot: only whole lots count
     warnings: list[str]  # the first bad lines, "FILE line N: why"
     notes: list[str]  # for the summary
+    records: bool = False  # the text holds MARKET_EVENT records, not lines
 
     @property
     def span_s(self) -> float:
@@ -124,15 +126,18 @@ def prepare(files: Sequence[Path], instruments: Iterable[Instrument] = ()) -> Ca
     in the wrong order. Bad lines are no error: they are in the counts and in `warnings`.
     """
     more = list(instruments)
-    stats = [_stat(path) for path in files]
-    key = _key(files, stats, more)
+    return kept(session_key(files, __file__, more), lambda folder: _Preparation(folder, files, more).run())
+
+
+def kept(key: str, make: Callable[[Path], None]) -> Capture:
+    """The prepared session of that key, from the cache, or made now: make(folder) fills a new folder."""
     for root in _cache_roots():
         if (found := _opened(root / key)) is not None:
             return found
     failure: OSError | None = None
     for root in _cache_roots():
         try:
-            return _prepare_in(root, key, files, more)
+            return _prepare_in(root, key, make)
         except OSError as error:  # read-only, full: the next one
             failure = error
     raise RingsimError(
@@ -178,11 +183,13 @@ def _stat(path: Path) -> os.stat_result:
     return stat
 
 
-def _key(files: Sequence[Path], stats: list[os.stat_result], more: list[Instrument]) -> str:
+def session_key(files: Sequence[Path], code: str, more: object) -> str:
+    """A name for what a module (`code`, its file) makes of these files, as they are now, with the settings `more`."""
+    stats = [_stat(path) for path in files]
     if not files:
         raise BadInput("no capture file was given")
     sources = [(str(p.resolve()), s.st_size, s.st_mtime_ns) for p, s in zip(files, stats, strict=True)]
-    text = msgspec.json.encode([closure_key(Path(__file__)), sources, more])
+    text = msgspec.json.encode([closure_key(Path(code)), sources, more])
     return hashlib.sha256(text).hexdigest()[:24]
 
 
@@ -191,7 +198,7 @@ def _opened(folder: Path) -> Capture | None:
     try:
         meta = msgspec.json.decode((folder / _META).read_bytes(), type=CaptureMeta)
         index = np.load(folder / _INDEX, mmap_mode="r")
-        text = np.memmap(folder / _TEXT, np.uint8, "r")
+        text = np.memmap(folder / TEXT, np.uint8, "r")
         if index.dtype != INDEX or len(index) == 0:
             return None
         if int(index[-1]["offset"]) + int(index[-1]["length"]) + PADDING > len(text):
@@ -203,14 +210,14 @@ def _opened(folder: Path) -> Capture | None:
     return Capture(folder, meta, np.asarray(text), np.asarray(index).view(np.recarray))
 
 
-def _prepare_in(root: Path, key: str, files: Sequence[Path], more: list[Instrument]) -> Capture:
+def _prepare_in(root: Path, key: str, make: Callable[[Path], None]) -> Capture:
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     if root.stat().st_uid != os.getuid():
         raise PermissionError(13, "it belongs to somebody else")
     _sweep(root)
     aside = Path(tempfile.mkdtemp(prefix=f".{os.getpid()}-", dir=root))
     try:
-        _Preparation(aside, files, more).run()
+        make(aside)
         try:
             aside.rename(root / key)
         except OSError:  # another process was faster, or what lies there is damaged
@@ -324,7 +331,7 @@ class _Preparation:
 
     def run(self) -> None:
         sources = []
-        with (self.folder / _TEXT).open("wb") as out:
+        with (self.folder / TEXT).open("wb") as out:
             began_ns = 0
             for number, path in enumerate(self.files):
                 before, reader, source = _stat(path), SourceReader(path), _Source(number, path)
@@ -392,7 +399,7 @@ class _Preparation:
         index = np.zeros(len(self.columns.kind), INDEX).view(np.recarray)
         for name, column in zip(_Columns._fields, self.columns, strict=True):
             index[name] = np.frombuffer(column, column.typecode)
-        text = np.asarray(np.memmap(self.folder / _TEXT, np.uint8, "r"))
+        text = np.asarray(np.memmap(self.folder / TEXT, np.uint8, "r"))
         ((symbol, pair),) = self.symbols.items()
         market = COINM if is_coinm(symbol, pair) else USDM if self.futures else SPOT
         instrument = find_instrument(symbol, market, self.more)
@@ -422,8 +429,13 @@ class _Preparation:
             notes=[],
         )
         meta.notes.extend(_notes(meta, int(np.count_nonzero(np.diff(times) < 0))))
-        np.save(self.folder / _INDEX, np.asarray(index))
-        (self.folder / _META).write_bytes(msgspec.json.encode(meta))
+        write_index(self.folder, index, meta)
+
+
+def write_index(folder: Path, index: np.ndarray, meta: CaptureMeta) -> None:
+    """The last two files of a prepared folder; its text, named TEXT, is there already."""
+    np.save(folder / _INDEX, np.asarray(index))
+    (folder / _META).write_bytes(msgspec.json.encode(meta))
 
 
 def examine_capture(

@@ -8,6 +8,8 @@ A diff says what changed after update id `before` up to id `last` (spot: U - 1 a
 id L if before <= L < last; quantities are absolute, so an overlap does no harm. last <= L is stale, before > L a gap. That
 is one rule for bridging and for what follows, and it implies the venue's own (oracles 3).
 
+Of a session whose events are recorded themselves (ringsim.market.normalised) a message is passed on as it stands.
+
 Invariants: a snapshot's end is published only when the diffs that were waiting for it fit; until then nobody's book is
 valid. Each message's last event, and no other, carries LAST: what a snapshot brings is one message, however many diffs.
 recv_ns and exch_ns never decrease, and exch_ns < recv_ns. Times come from the index: this module knows no clock.
@@ -19,7 +21,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from ringsim.book import BOOK, LOADING, VALID, book_best, book_clear, book_near, book_set
+from ringsim.book import BOOK, LOADING, VALID, book_best, book_clear, book_fold, book_near, book_set
 from ringsim.kernel import kernel
 from ringsim.limits import BOOK_LEVELS
 from ringsim.market.binance import MessageKind, make_scratch, parse_message
@@ -27,7 +29,7 @@ from ringsim.market.capture import Capture
 from ringsim.market.events import make_events
 from ringsim.market.instruments import GRID, grid_values
 from ringsim.market.jsontext import Parse
-from ringsim.records import MARKET_EVENT, ControlCode, EventFlag, EventKind, GapCode, Side
+from ringsim.records import MARKET_EVENT, MARKET_WORDS, ControlCode, EventFlag, EventKind, GapCode, Side
 
 LATENCY_NS = 1_000_000  # from the exchange to us at the least: what is left of recv - E once the skew is removed
 
@@ -47,6 +49,7 @@ FEED_PARAMS = np.dtype(
         ("skew_ns", "i8"),  # added to E before anything else
         ("latency_ns", "i8"),
         ("symbol", "i8"),
+        ("records", "i8"),  # 1: the text holds the events themselves
     ]
 )
 
@@ -114,7 +117,8 @@ _E_LEVEL, _E_TRADE, _E_BEGIN, _E_END, _E_GAP, _E_CONTROL, _E_QUOTE = (
     )
 )
 _AHEAD = 8  # levels whose places in the book are on their way while one is set
-_LAST, _REFRESH = int(EventFlag.LAST), int(EventFlag.REFRESH)
+_LAST, _REFRESH, _EXCHANGE_ONLY = int(EventFlag.LAST), int(EventFlag.REFRESH), int(EventFlag.EXCHANGE_ONLY)
+_WORDS = MARKET_WORDS
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _SEQUENCE, _END_OF_FEED = int(GapCode.SEQUENCE), int(ControlCode.END_OF_FEED)
 
@@ -131,6 +135,7 @@ def new_feed(capture: Capture, symbol: int = 0, latency_ns: int = LATENCY_NS) ->
     )
     params.futures, params.skew_ns = int(capture.meta.futures), capture.meta.skew_ns
     params.latency_ns, params.symbol = latency_ns, symbol
+    params.records = int(capture.meta.records)
     state[0].waiting, state[0].last_trade, state[0].source_seq = -1, -1, -1
     return state
 
@@ -308,6 +313,33 @@ def _ticker(s, m, out):
 
 
 @kernel
+def _word(text, at):
+    """The little-endian int64 of eight bytes."""
+    word = np.int64(0)
+    for k in range(8):
+        word |= np.int64(text[at + k]) << np.int64(8 * k)
+    return word
+
+
+@kernel
+def _recorded(s, text, entry, number, out):
+    """A message whose events are recorded as they are to be published; into the own book what the strategy sees of them."""
+    for at in range(entry.offset, entry.offset + entry.length, 8 * _WORDS):
+        start = out.count[0] * _WORDS
+        for k in range(_WORDS):
+            out.words[start + k] = _word(text, at + 8 * k)
+        e = out.records[out.count[0]]
+        e.source_seq, e.symbol = number, s.p.symbol
+        s.recv_ns, s.exch_ns = e.recv_ns, e.exch_ns
+        if (e.flag_bits & _EXCHANGE_ONLY) == 0:
+            book_fold(s.book, e)
+        out.count[0] += 1
+    s.source_seq = number
+    s.ever_valid = 1
+    _watch_crossed(s)
+
+
+@kernel
 def _step(s, text, index, m, out):
     if s.book.valid == LOADING:
         return _bridge(s, text, index, m, out)
@@ -319,6 +351,9 @@ def _step(s, text, index, m, out):
     kind = entry.kind
     s.counts.messages[kind] += 1
     if kind == _OTHER:
+        return _DONE
+    if s.p.records != 0:
+        _recorded(s, text, entry, number, out)
         return _DONE
     code = _BAD
     if kind != _BAD:

@@ -1,11 +1,14 @@
-"""What a run folds, as the user writes it: `sample`, or `replay:FILE[,FILE...]` (the files of one session in order)."""
+"""What a run folds, as the user writes it: the files of one session in order.
+
+sample    replay:FILE[,FILE...] (Binance captures)    events:FILE[,FILE...] (normalised event files)
+"""
 
 from pathlib import Path
 
 from ringsim.errors import BadInput
 
 SAMPLE = "sample"
-_REPLAY = "replay:"
+_REPLAY, EVENTS = "replay:", "events:"
 
 
 def sample_path() -> Path:
@@ -17,9 +20,10 @@ def open_source(text: str) -> list[Path]:
     """The files of a source. BadInput if it is none of the known ones, or names no file."""
     if text == SAMPLE:
         return [sample_path()]
-    if not text.startswith(_REPLAY):
-        raise BadInput(f"source {text!r} is unknown; use sample, or replay:FILE[,FILE...]")
-    files = [Path(name.strip()).expanduser() for name in text.removeprefix(_REPLAY).split(",") if name.strip()]
+    prefix = next((prefix for prefix in (_REPLAY, EVENTS) if text.startswith(prefix)), None)
+    if prefix is None:
+        raise BadInput(f"source {text!r} is unknown; use sample, replay:FILE[,FILE...] or events:FILE[,FILE...]")
+    files = [Path(name.strip()).expanduser() for name in text.removeprefix(prefix).split(",") if name.strip()]
     if not files:
-        raise BadInput("source replay: names no file; use replay:FILE[,FILE...]")
+        raise BadInput(f"source {prefix} names no file; use {prefix}FILE[,FILE...]")
     return files

@@ -38,7 +38,7 @@ CREATE TABLE meta ( -- facts of the run: schema_version, run_id, clock, created,
 CREATE TABLE instruments ( -- the grids: price = ticks x tick, quantity = lots x lot, money = amount x tick x lot
   symbol TEXT PRIMARY KEY, -- as the venue names it
   number INTEGER NOT NULL UNIQUE, -- in the records
-  market TEXT NOT NULL, -- spot, usdm, coinm, lobster, synthetic
+  market TEXT NOT NULL, -- spot, usdm, coinm, lobster, synthetic, events
   quote TEXT NOT NULL, -- currency that money is in
   tick TEXT NOT NULL, -- exact decimal
   lot TEXT NOT NULL, -- exact decimal

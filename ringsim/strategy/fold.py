@@ -1,7 +1,7 @@
 """The strategy stage: folds market events and reports into a view of the world, asks the strategy, lets risk judge.
 
     market event ─> book ─(LAST)─> features ─┐
-    report ─> own orders, ledger, account ───┼─> decide (strategy.imbalance) ─> intents ─> risk gate ─> orders ring
+    report ─> own orders, ledger, account ───┼─> decide (the strategy of the run) ─> intents ─> risk gate ─> orders ring
     timer, control ──────────────────────────┘
 
 Invariants:
@@ -14,7 +14,8 @@ Invariants:
 
 Outside READY: in DEGRADED it goes on, and its orders end PROVISIONAL at the broker, on the record; INIT and WARMUP send
 nothing. Trading is halted if the own gate (own ledger, own limits, the operator) or the account (reports) says so.
-Which strategy is asked stands in one import below; its state and parameters are nested records of their own dtype.
+Which strategy is asked stands in `_decide`; its state and parameters are nested records of their own dtype, and `schedule` is
+what it was given to read: orders to send, none for the others.
 """
 
 import numpy as np
@@ -53,7 +54,8 @@ from ringsim.strategy.orders import (
     order_left,
 )
 from ringsim.strategy.params import StrategyParams
-from ringsim.strategy.protocol import MAX_INTENTS, Cause
+from ringsim.strategy.protocol import MAX_INTENTS, Cause, StrategyKind
+from ringsim.strategy.scripted import decide_scripted
 from ringsim.strategy.state import STRATEGY_STATE, strategy_init
 
 __all__ = ["STRATEGY_STATE", "StrategyParams", "on_market", "on_report", "on_timer", "strategy_init"]
@@ -61,7 +63,7 @@ __all__ = ["STRATEGY_STATE", "StrategyParams", "on_market", "on_report", "on_tim
 _LEVEL, _TRADE, _CONTROL = np.int64(EventKind.LEVEL), np.int64(EventKind.TRADE), np.int64(EventKind.CONTROL)
 _BEGIN, _END_SNAPSHOT = np.int64(EventKind.SNAPSHOT_BEGIN), np.int64(EventKind.SNAPSHOT_END)
 _GAP, _LAPPED = np.int64(EventKind.GAP), np.int64(GapCode.LAPPED)
-_LAST = np.int64(EventFlag.LAST)
+_LAST, _EXCHANGE_ONLY = np.int64(EventFlag.LAST), np.int64(EventFlag.EXCHANGE_ONLY)
 _C_LIFECYCLE, _C_TRADING = np.int64(ControlCode.LIFECYCLE), np.int64(ControlCode.TRADING)
 _C_RUN, _C_END = np.int64(ControlCode.RUN), np.int64(ControlCode.END_OF_FEED)
 _NEW, _CANCEL, _CANCEL_ALL = np.int64(OrderKind.NEW), np.int64(OrderKind.CANCEL), np.int64(OrderKind.CANCEL_ALL)
@@ -77,6 +79,8 @@ _TIMER, _BY_CONTROL, _END = np.int64(Cause.TIMER), np.int64(Cause.CONTROL), np.i
 _READY, _DEGRADED = np.int64(Lifecycle.READY), np.int64(Lifecycle.DEGRADED)
 _RUNNING = np.int64(RunState.RUNNING)
 _ASKED, _UNKNOWN_ORDER = np.int64(Reason.ASKED), np.int64(Reason.UNKNOWN_ORDER)
+_C_CLOCK = np.int64(ControlCode.CLOCK)
+_SCRIPTED = np.int64(StrategyKind.SCRIPTED)
 _NONE = np.int64(0)
 _NEVER = np.int64(NEVER_NS)
 assert MAX_INTENTS + 2 <= STRATEGY_OUT
@@ -87,7 +91,19 @@ assert MAX_INTENTS + 1 <= CREDITS
 
 
 @kernel
-def _ask(s, cause, now, out):
+def _decide(s, schedule):
+    """Call the strategy of the run. Returns how many intents it wrote."""
+    if s.p.kind == _SCRIPTED:
+        count = decide_scripted(s.scripted, s.p.scripted, schedule, s.v, s.orders, s.intents)
+        s.wake_ns = s.scripted.wake_ns
+    else:
+        count = decide(s.own, s.p.imbalance, s.f.now, s.v, s.orders, s.intents)
+        s.wake_ns = s.own.wake_ns
+    return count
+
+
+@kernel
+def _ask(s, schedule, cause, now, out):
     """Call the strategy and carry out what it proposes; set the timer."""
     v = s.v
     v.cause, v.now_ns = cause, now
@@ -99,7 +115,7 @@ def _ask(s, cause, now, out):
     s.no_credit += s.starved
     s.held_ns = _NEVER
     s.decisions += 1
-    count = decide(s.own, s.p.imbalance, s.f.now, v, s.orders, s.intents)
+    count = _decide(s, schedule)
     if v.may_act == 0:
         count = 0
     for i in range(min(count, min(s.credits, MAX_INTENTS))):
@@ -118,7 +134,7 @@ def _ask(s, cause, now, out):
 @kernel
 def _set_timer(s, now):
     """The earliest thing that this stage does by itself. Starved, it waits for a report."""
-    wake = max(s.own.wake_ns, now + 1) if s.starved == 0 else _NEVER
+    wake = max(s.wake_ns, now + 1) if s.starved == 0 else _NEVER
     s.timer_ns = min(wake, min(s.held_ns, s.snapshot_ns))
 
 
@@ -126,11 +142,11 @@ def _set_timer(s, now):
 
 
 @kernel
-def _book_message(s, ev, now, out):
+def _book_message(s, schedule, ev, now, out):
     """A message that changed the book ended, and the book is whole."""
     if features_sample(s.f, s.book, ev.recv_ns):
         s.mark_ticks = s.f.now.mid2_ticks >> 1
-    _ask(s, _BOOK, now, out)
+    _ask(s, schedule, _BOOK, now, out)
     if s.f.now.ready != 0 and s.snapshots == 0 and s.snapshot_ns == _NEVER:
         emit_snapshot(s, now, out)
         _next_snapshot(s, now)
@@ -145,17 +161,17 @@ def _next_snapshot(s, now):
 
 
 @kernel
-def _lose_book(s, now, out):
+def _lose_book(s, schedule, now, out):
     features_clear(s.f)
-    _ask(s, _NO_BOOK, now, out)
+    _ask(s, schedule, _NO_BOOK, now, out)
 
 
 @kernel
-def _control(s, ev, now, out):
+def _control(s, schedule, ev, now, out):
     """The lifecycle, the operator or the feed's end."""
     code, value = ev.code, ev.qty_lots
     if code == _C_END:
-        _ask(s, _END, now, out)
+        _ask(s, schedule, _END, now, out)
         emit_snapshot(s, now, out)
         s.ended = 1
         s.timer_ns = _NEVER
@@ -164,23 +180,25 @@ def _control(s, ev, now, out):
         s.lifecycle = value
     elif code == _C_RUN:
         s.run = value
+    elif code == _C_CLOCK:
+        s.scripted.start_ns = value
     elif code == _C_TRADING:
         risk_control(s.risk, value)
         if value == _ACTIVE:
             s.account_trading, s.account_reason = _ACTIVE, 0
     let_go(s, True)
-    _ask(s, _BY_CONTROL, now, out)
+    _ask(s, schedule, _BY_CONTROL, now, out)
 
 
 @kernel
-def on_market(s, ev, seq, now, out):
+def on_market(s, schedule, ev, seq, now, out):
     """Fold a market event.
 
-    ev: MARKET_EVENT record. seq: its sequence in the market ring. now: ns, never decreasing over all inputs.
-    out: an Outbox with room for STRATEGY_OUT records.
+    schedule: SCHEDULED[n]. ev: MARKET_EVENT record. seq: its sequence in the market ring. now: ns, never decreasing over
+    all inputs. out: an Outbox with room for STRATEGY_OUT records.
     """
     kind = ev.kind
-    if s.ended != 0:
+    if s.ended != 0 or (ev.flag_bits & _EXCHANGE_ONLY) != 0:
         return
     if ev.symbol != s.p.symbol and kind != _CONTROL and not (kind == _GAP and ev.code == _LAPPED):
         return
@@ -190,16 +208,16 @@ def on_market(s, ev, seq, now, out):
         s.messages += 1
     if kind == _LEVEL:
         if book_fold(s.book, ev):
-            _book_message(s, ev, now, out)
+            _book_message(s, schedule, ev, now, out)
     elif kind == _TRADE:
         features_trade(s.f, ev.recv_ns, ev.side, ev.qty_lots)
     elif kind == _CONTROL:
-        _control(s, ev, now, out)
+        _control(s, schedule, ev, now, out)
     elif kind in (_BEGIN, _GAP, _END_SNAPSHOT):
         before = s.book.valid
         book_fold(s.book, ev)
         if before == VALID and s.book.valid != VALID:
-            _lose_book(s, now, out)
+            _lose_book(s, schedule, now, out)
 
 
 @kernel
@@ -276,7 +294,7 @@ def _account_says(s, trading, reason):
 
 
 @kernel
-def on_report(s, rep, acc, seq, now, out):
+def on_report(s, schedule, rep, acc, seq, now, out):
     """Fold a report.
 
     rep, acc: one record of the reports ring, read as REPORT and as ACCOUNT. seq: its sequence there. now: ns.
@@ -297,19 +315,19 @@ def on_report(s, rep, acc, seq, now, out):
                 s.credits += 1
         changed = _own_report(s, rep, now)
     if s.ended == 0 and (changed or (s.starved != 0 and s.credits > MAX_INTENTS)):
-        _ask(s, _REPORT, now, out)
+        _ask(s, schedule, _REPORT, now, out)
 
 
 @kernel
-def on_timer(s, now, out):
+def on_timer(s, schedule, now, out):
     """The time that the state asked for has come. now: ns, at least timer_ns."""
     if s.ended != 0:
         s.timer_ns = _NEVER
         return
     due = now >= s.snapshot_ns
     changed = due and _tell_gate(s, now, s.mark_ticks, False)  # days and drawdown are noticed here too
-    if changed or now >= s.held_ns or (s.starved == 0 and now >= s.own.wake_ns):
-        _ask(s, _TIMER, now, out)
+    if changed or now >= s.held_ns or (s.starved == 0 and now >= s.wake_ns):
+        _ask(s, schedule, _TIMER, now, out)
     if due:
         emit_snapshot(s, now, out)
         _next_snapshot(s, now)

@@ -6,17 +6,20 @@ Invariants:
   of them: that is what the gate judges the next one by.
 - What was refused (by the own gate: a REFUSED record; by the exchange) is held back until something changed that could
   change the answer: its side, the price where that mattered, a fill or cancel, trading's state, at the latest a second. While
-  trading is HALTED or REDUCING one refusal a purpose says so, and then no more until that changes.
+  trading is HALTED or REDUCING one refusal a purpose says so, and then no more until that changes. An order that is
+  proposed ONCE is never held back: it goes out or is refused, and either is on record.
 """
 
 import numpy as np
 
+from ringsim.control import RunState
 from ringsim.fold.outbox import outbox_next
 from ringsim.kernel import kernel
+from ringsim.lifecycle import Lifecycle
 from ringsim.limits import OWN_ORDERS
 from ringsim.records import NEVER_NS, OrderFlag, OrderKind, Reason, Side, Trading, Verdict
 from ringsim.risk.gate import risk_headroom, risk_judge, risk_reducible, risk_token_ns
-from ringsim.strategy.protocol import SIZED_BY_STAGE, TAGS, Cause
+from ringsim.strategy.protocol import ONCE, SIZED_BY_STAGE, TAGS, Cause
 from ringsim.strategy.sizing import entry_lots
 
 RETRY_NS = 1_000_000_000  # a refused order may be tried again after this long, whatever else did not happen
@@ -36,6 +39,9 @@ _REDUCING_REASON = np.int64(Reason.REDUCING)
 _INTENT, _NOTIONAL, _COLLAR = np.int64(Reason.INTENT), np.int64(Reason.NOTIONAL), np.int64(Reason.PRICE_COLLAR)
 _WOULD_TAKE, _NO_LIQUIDITY = np.int64(Reason.WOULD_TAKE), np.int64(Reason.NO_LIQUIDITY)
 _NOT_FILLABLE = np.int64(Reason.NOT_FILLABLE)
+_NO_BOOK, _NOT_READY, _PAUSED = np.int64(Reason.NO_BOOK), np.int64(Reason.NOT_READY), np.int64(Reason.PAUSED)
+_READY, _DEGRADED = np.int64(Lifecycle.READY), np.int64(Lifecycle.DEGRADED)
+_RUNNING, _ONCE = np.int64(RunState.RUNNING), np.int64(ONCE)
 _NONE, _NOBODY = np.int64(0), np.int64(-1)
 _NEVER = np.int64(NEVER_NS)
 
@@ -101,8 +107,34 @@ def emit_cancel(s, order_id, now, out):
 
 
 @kernel
+def _why_not(s):
+    """Reason why no new order may be sent now."""
+    if s.lifecycle != _READY and s.lifecycle != _DEGRADED:
+        return _NOT_READY
+    return _PAUSED if s.run != _RUNNING else _NO_BOOK
+
+
+@kernel
+def _held_back(s, intent, now):
+    """Whether an order has to wait: nothing may be sent, or one like it was just refused. ONCE waits for nothing."""
+    if intent.tag == _ONCE:
+        return False
+    held = s.held[intent.tag & (TAGS - 1)]
+    if s.v.may_send == 0:
+        s.held_back += 1
+        return True
+    if now < held.until_ns and held.side == intent.side and (held.any_px != 0 or held.px_ticks == intent.px_ticks):
+        s.held_back += 1
+        s.held_ns = min(s.held_ns, held.until_ns)
+        return True
+    return False
+
+
+@kernel
 def _judge(s, intent, asked, now):
-    """(Verdict, Reason, lots): room in the table, then the account's word, then the own gate."""
+    """(Verdict, Reason, lots): whether anything may be sent, room in the table, the account's word, the own gate."""
+    if s.v.may_send == 0:
+        return _REJECTED, _why_not(s), 0
     if s.v.own_orders >= OWN_ORDERS:
         return _REJECTED, _OPEN_ORDERS, 0
     position, buys, sells = s.ledger.position_lots, s.working_buy_lots, s.working_sell_lots
@@ -116,13 +148,7 @@ def _judge(s, intent, asked, now):
 @kernel
 def emit_order(s, intent, now, out):
     """Size, judge and send a new order, or say why not."""
-    held = s.held[intent.tag & (TAGS - 1)]
-    if s.v.may_send == 0:
-        s.held_back += 1
-        return
-    if now < held.until_ns and held.side == intent.side and (held.any_px != 0 or held.px_ticks == intent.px_ticks):
-        s.held_back += 1
-        s.held_ns = min(s.held_ns, held.until_ns)
+    if _held_back(s, intent, now):
         return
     position, buys, sells = s.ledger.position_lots, s.working_buy_lots, s.working_sell_lots
     asked = intent.qty_lots
@@ -143,9 +169,10 @@ def emit_order(s, intent, now, out):
     o.strength_ppm, o.confidence_ppm = intent.strength_ppm, intent.confidence_ppm
     if verdict == _REJECTED:
         s.refused[reason] += 1
-        again_ns = max(now + 1, risk_token_ns(s.risk, now)) if reason == _ORDER_RATE else now + RETRY_NS
-        hold_back(s, intent.tag, intent.side, intent.px_ticks, reason, again_ns)
-        s.held_ns = min(s.held_ns, held.until_ns)
+        if intent.tag != _ONCE:
+            again_ns = max(now + 1, risk_token_ns(s.risk, now)) if reason == _ORDER_RATE else now + RETRY_NS
+            hold_back(s, intent.tag, intent.side, intent.px_ticks, reason, again_ns)
+            s.held_ns = min(s.held_ns, s.held[intent.tag & (TAGS - 1)].until_ns)
         return
     s.submitted += 1
     if verdict == _ADJUSTED:
@@ -157,7 +184,7 @@ def emit_order(s, intent, now, out):
         s.entry_signal_id = s.signal_id
         if s.first_entry_ns == 0:
             s.first_entry_ns = now
-    _order_sent(s, intent, s.last_order_id, o.signal_id, lots)
+    _order_sent(s, intent, s.last_order_id, o.signal_id, lots, now)
 
 
 @kernel
@@ -185,6 +212,8 @@ def _price_matters(reason):
 @kernel
 def hold_back(s, tag, side, px, reason, until_ns):
     """Remember a refusal until a time: see the file's head."""
+    if tag == _ONCE:
+        return
     held = s.held[tag & (TAGS - 1)]
     held.side, held.px_ticks = side, px
     held.any_px = 0 if _price_matters(reason) else 1
@@ -223,12 +252,13 @@ def _count_working(s, side, lots):
 
 
 @kernel
-def _order_sent(s, intent, order_id, signal_id, lots):
+def _order_sent(s, intent, order_id, signal_id, lots, now):
     """A new order is on its way: from here on it is at work."""
     order = s.orders[s.v.own_orders]
     s.v.own_orders += 1
     order.order_id, order.signal_id = order_id, signal_id
     order.side, order.px_ticks, order.tag = intent.side, intent.px_ticks, intent.tag
+    order.word, order.sent_ns = intent.word, now
     order.qty_lots, order.left_lots, order.cancelling = lots, lots, 0
     _count_working(s, intent.side, lots)
 
@@ -246,3 +276,4 @@ def order_left(s, k, left):
     order.order_id, order.signal_id, order.side = last.order_id, last.signal_id, last.side
     order.px_ticks, order.qty_lots, order.left_lots = last.px_ticks, last.qty_lots, last.left_lots
     order.tag, order.cancelling = last.tag, last.cancelling
+    order.word, order.sent_ns = last.word, last.sent_ns

@@ -6,6 +6,8 @@ import numpy as np
 from ringsim.limits import FEATURE_WINDOW, MAX_STRATEGIES, MAX_SYMBOLS
 from ringsim.risk.limits import MONEY_MAX, RiskLimits
 from ringsim.strategy.imbalance import CBPS, IMBALANCE_PARAMS
+from ringsim.strategy.protocol import StrategyKind
+from ringsim.strategy.scripted import SCRIPTED_PARAMS
 from ringsim.strategy.sizing import WHOLE_PPM
 
 PERIOD_MAX_NS = 86_400_000_000_000  # a day: longer windows, half-lives and intervals are mistakes in the unit
@@ -13,10 +15,12 @@ PERIOD_MAX_NS = 86_400_000_000_000  # a day: longer windows, half-lives and inte
 STRATEGY_PARAMS = np.dtype(
     [
         ("strategy", "i8"),
+        ("kind", "i8"),  # StrategyKind
         ("symbol", "i8"),
         ("order_size_ppm", "i8"),
         ("snapshot_interval_ns", "i8"),
         ("imbalance", IMBALANCE_PARAMS),
+        ("scripted", SCRIPTED_PARAMS),
     ]
 )
 
@@ -28,6 +32,7 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     strategy: int = 0  # number of the strategy, 0..MAX_STRATEGIES - 1: its records carry it
+    kind: StrategyKind = StrategyKind.IMBALANCE
     symbol: int = 0  # number of the instrument, 0..MAX_SYMBOLS - 1
     capital: int  # money, 1..MONEY_MAX: cash of its own ledger at the start
     limits: RiskLimits = RiskLimits()  # of this strategy; the account has its own in the broker
@@ -45,6 +50,9 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         60_000_000_000  # of the SNAPSHOT records, 0..PERIOD_MAX_NS; 0: only the first and the last
     )
     utc_offset_ns: int = 0  # added to `now` gives UTC, for the day of the loss cap
+    realtime: bool = False  # SCRIPTED: its times are of the receiver's clock; a CLOCK event says when first_ns is
+    first_ns: int = 0
+    speed: tuple[int, int] = (1, 1)  # of the feed, a fraction
 
     def problems(self) -> list[str]:
         """Every value out of its range, one line each; empty when all hold."""
@@ -69,13 +77,17 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ]
         if self.feature_store & (self.feature_store - 1) != 0:
             found.append(f"feature_store {self.feature_store} is no power of two")
+        if min(self.speed) < 1:
+            found.append(f"speed {self.speed[0]}/{self.speed[1]} is not above 0")
         return found + [f"limits.{problem}" for problem in self.limits.problems()]
 
     def store(self, p) -> None:
         """Write the values that the fold reads into a STRATEGY_PARAMS record."""
-        for name in ("strategy", "symbol", "order_size_ppm", "snapshot_interval_ns"):
+        for name in ("strategy", "kind", "symbol", "order_size_ppm", "snapshot_interval_ns"):
             p[name] = getattr(self, name)
         q = p["imbalance"]
         q["threshold"], q["max_spread_bps"] = self.imbalance_threshold, self.max_spread_bps
         q["min_confidence_ppm"], q["decay_ns"] = self.min_confidence_ppm, self.signal_decay_ns
         q["close_cross_cbps"] = self.close_cross_cbps
+        r = p["scripted"]
+        r["first_ns"], (r["speed_num"], r["speed_den"]) = self.first_ns, self.speed

@@ -2,6 +2,8 @@
 
     decide(own, p, f, v, orders, intents) -> how many intents it wrote
 
+One that does not look at the market takes no `f`, one that reads a list of orders takes that; strategy.fold has the branch.
+
     own      its state, its own dtype; `wake_ns` in it is when it wants to be called by the clock (NEVER_NS: not)
     p        its parameters, its own dtype
     f        strategy.features.FEATURE_VALUES: the market as of the newest whole book message
@@ -27,8 +29,16 @@ from ringsim.limits import STRATEGY_OUT
 from ringsim.records import OrderKind
 
 MAX_INTENTS = STRATEGY_OUT - 2  # beside them the stage may emit a CANCEL_ALL and a SNAPSHOT
+ONCE = -1  # tag of an order that is proposed once: never held back, refused on the record also where others just wait
 TAGS = 4  # a power of two: purposes of orders that a strategy tells apart; each has its own memory of refusals
 SIZED_BY_STAGE = 0  # qty_lots of an intent: order_size_fraction of what the limits allow
+
+
+class StrategyKind(IntEnum):
+    """The strategies that the stage has. Values are stored: append, never renumber."""
+
+    IMBALANCE = 0
+    SCRIPTED = 1
 
 
 class Cause(IntEnum):
@@ -61,7 +71,9 @@ OWN_ORDER = np.dtype(
         ("px_ticks", "i8"),
         ("qty_lots", "i8"),
         ("left_lots", "i8"),
-        ("tag", "i8"),  # the strategy's word for its purpose, 0..TAGS - 1
+        ("tag", "i8"),  # the strategy's word for its purpose, 0..TAGS - 1, or ONCE
+        ("word", "i8"),  # whatever else the strategy wants to know it by
+        ("sent_ns", "i8"),
         ("cancelling", "i8"),  # 1: a cancel is on its way
     ]
 )
@@ -76,6 +88,7 @@ INTENT = np.dtype(
         ("qty_lots", "i8"),
         ("target_id", "i8"),  # of a CANCEL
         ("tag", "i8"),
+        ("word", "i8"),  # of a NEW, kept with the own order
         ("flag_bits", "i8"),  # OrderFlag
         ("strength_ppm", "i8"),
         ("confidence_ppm", "i8"),
@@ -87,11 +100,11 @@ _NEW, _CANCEL = np.int64(OrderKind.NEW), np.int64(OrderKind.CANCEL)
 
 @kernel
 def propose_order(intent, side, order_type, tif, px, qty, tag, flag_bits, strength_ppm, confidence_ppm):
-    """Fill an intent: a new order. qty: lots, or SIZED_BY_STAGE. tag: 0..TAGS - 1."""
+    """Fill an intent: a new order. qty: lots, or SIZED_BY_STAGE. tag: 0..TAGS - 1, or ONCE."""
     intent.kind = _NEW
     intent.side, intent.type, intent.tif = side, order_type, tif
     intent.px_ticks, intent.qty_lots, intent.target_id = px, qty, 0
-    intent.tag, intent.flag_bits = tag, flag_bits
+    intent.tag, intent.word, intent.flag_bits = tag, 0, flag_bits
     intent.strength_ppm, intent.confidence_ppm = strength_ppm, confidence_ppm
 
 

@@ -17,6 +17,7 @@ from ringsim.strategy.features import FEATURE_STATE, features_open
 from ringsim.strategy.imbalance import IMBALANCE_STATE
 from ringsim.strategy.params import STRATEGY_PARAMS, StrategyParams
 from ringsim.strategy.protocol import INTENT, MAX_INTENTS, OWN_ORDER, TAGS, VIEW
+from ringsim.strategy.scripted import SCRIPTED_STATE
 
 _HELD = np.dtype(  # a refused order, held back
     [
@@ -38,7 +39,9 @@ STRATEGY_STATE = np.dtype(
         ("book", BOOK),
         ("f", FEATURE_STATE),
         ("v", VIEW),
-        ("own", IMBALANCE_STATE),
+        ("own", IMBALANCE_STATE),  # of the strategies only the chosen one's is used
+        ("scripted", SCRIPTED_STATE),
+        ("wake_ns", "i8"),  # when the chosen one wants to be called by the clock
         ("intents", INTENT, (MAX_INTENTS,)),
         ("orders", OWN_ORDER, (OWN_ORDERS,)),
         ("held", _HELD, (TAGS,)),
@@ -81,8 +84,10 @@ STRATEGY_STATE = np.dtype(
 )
 
 
-def strategy_init(params: StrategyParams) -> np.ndarray:
+def strategy_init(params: StrategyParams, wake_ns: int = NEVER_NS) -> np.ndarray:
     """The state at the start of a run: STRATEGY_STATE[1], as if READY, RUNNING, ACTIVE. Cold.
+
+    wake_ns: when the strategy wants to be called by the clock for the first time.
 
     Raises BadInput with every parameter that lies outside its range.
     """
@@ -97,7 +102,9 @@ def strategy_init(params: StrategyParams) -> np.ndarray:
     risk_open(s.risk, params.limits, params.capital, params.utc_offset_ns)
     s.credits, s.cancel_all_credits = CREDITS, CANCEL_ALL_CREDITS
     s.lifecycle, s.run = Lifecycle.READY, RunState.RUNNING
-    s.timer_ns = s.snapshot_ns = s.held_ns = NEVER_NS
+    s.snapshot_ns = s.held_ns = NEVER_NS
     s.own.wake_ns = NEVER_NS
+    s.scripted.start_ns = NEVER_NS if params.realtime else 0
+    s.timer_ns = s.wake_ns = s.scripted.wake_ns = wake_ns
     s.trigger_seq = -1
     return state

@@ -277,7 +277,7 @@ class NaiveBroker:
     def market(self, ev, seq, now):
         """ev: dict of MARKET_EVENT fields. Returns the reports."""
         kind, flags = ev["kind"], ev["flag_bits"]
-        if ev["symbol"] != self.p.symbol and kind != EventKind.CONTROL:
+        if (ev["symbol"] != self.p.symbol or flags & EventFlag.STRATEGY_ONLY) and kind != EventKind.CONTROL:
             return []
         self.cause = (seq, ev["recv_ns"])
         last = bool(flags & EventFlag.LAST)
@@ -330,7 +330,7 @@ class NaiveBroker:
             if at == px:
                 order["front"] -= qty
                 order["traded"] += qty
-                reach = queue.executable(order["front"])
+                reach = min(queue.executable(order["front"]), qty)
                 if reach:
                     order["front"] = 0.0
             else:

@@ -134,7 +134,15 @@ class NaiveStrategy:
         seen["sample"] = self.features.count
         self.emit(OrderKind.SNAPSHOT, now, features=seen, position_lots=self.ledger.position)
 
-    def emit_order(self, now, tag, side, tif, px, asked, strength, confidence):
+    def sends(self):
+        return self.lifecycle in (Lifecycle.READY, Lifecycle.DEGRADED) and self.run == RunState.RUNNING
+
+    def why_not(self):
+        if self.lifecycle not in (Lifecycle.READY, Lifecycle.DEGRADED):
+            return Reason.NOT_READY
+        return Reason.NO_BOOK if self.run == RunState.RUNNING else Reason.PAUSED
+
+    def emit_order(self, now, tag, side, tif, px, asked, strength, confidence, type_=OrderType.LIMIT, **more):
         held = self.refusals.get(tag)
         if held and now < held["until"] and held["side"] == side and held["px"] in (None, px):
             self.retry_ns = min(self.retry_ns, held["until"])
@@ -145,7 +153,9 @@ class NaiveStrategy:
             room = self.gate.headroom(side, px, position, buys, sells, reach)
             asked = max(1, floor(room * self.p.order_size_ppm / 1_000_000))
         reducible = -position - buys if side == Side.BUY else position - sells
-        if len(self.orders) >= OWN_ORDERS:
+        if not self.sends() or not self.features.now:
+            verdict, reason, lots = Verdict.REJECTED, self.why_not(), 0
+        elif len(self.orders) >= OWN_ORDERS:
             verdict, reason, lots = Verdict.REJECTED, Reason.OPEN_ORDERS, 0
         elif self.account == Trading.HALTED:
             verdict, reason, lots = Verdict.REJECTED, self.account_reason, 0
@@ -159,7 +169,7 @@ class NaiveStrategy:
             "qty_lots": lots,
             "asked_lots": asked,
             "side": side,
-            "type": OrderType.LIMIT,
+            "type": type_,
             "tif": tif,
             "verdict": verdict,
             "reason": reason,
@@ -172,8 +182,9 @@ class NaiveStrategy:
             again = now + SECOND
             if reason == Reason.ORDER_RATE:
                 again = now + ceil((1 - self.gate.bucket) * SECOND / self.p.limits.orders_per_second)
-            self.hold(tag, side, px, reason, again)
-            self.retry_ns = min(self.retry_ns, self.refusals[tag]["until"])
+            if tag != "once":
+                self.hold(tag, side, px, reason, again)
+                self.retry_ns = min(self.retry_ns, self.refusals[tag]["until"])
             return
         self.sent += 1
         flags = (OrderFlag.CLOSES if closes else 0) | (OrderFlag.REDUCES if lots <= reducible else 0)
@@ -181,10 +192,11 @@ class NaiveStrategy:
         self.out[-1]["flag_bits"] = self.out[-1].get("flag_bits", 0) | flags
         if not closes:
             self.entry_signal = self.signals
+        if tag == "entry":
             self.signal["first_entry"] = self.signal["first_entry"] or now
         self.orders[self.sent] = {
             "id": self.sent, "side": side, "px": px, "qty": lots, "left": lots, "tag": tag, "cancelling": False,
-            "signal": fields["signal_id"],
+            "signal": fields["signal_id"], **more,
         }  # fmt: skip
 
     def hold(self, tag, side, px, reason, until):
@@ -277,8 +289,7 @@ class NaiveStrategy:
                 entry["cancelling"] = True
                 self.emit(OrderKind.CANCEL, now, target_id=entry["id"], signal_id=entry["signal"], side=entry["side"])
             return
-        sends = self.lifecycle in (Lifecycle.READY, Lifecycle.DEGRADED) and self.run == RunState.RUNNING
-        if self.own("close") or f is None or not sends:
+        if self.own("close") or f is None or not self.sends():
             return
         position = self.ledger.position
         if position * wanted < 0 or (position and not wanted):
@@ -300,7 +311,7 @@ class NaiveStrategy:
         return out
 
     def on_market(self, ev, seq, now):
-        if self.ended:
+        if self.ended or ev.flag_bits & EventFlag.EXCHANGE_ONLY:
             return []
         kind = EventKind(ev.kind)
         lapped = kind == EventKind.GAP and ev.code == GapCode.LAPPED
@@ -346,6 +357,8 @@ class NaiveStrategy:
             self.lifecycle = Lifecycle(value)
         elif code == ControlCode.RUN:
             self.run = RunState(value)
+        elif code == ControlCode.CLOCK:
+            self.began_ns = value
         elif code == ControlCode.TRADING:
             self.gate.control(Trading(value))
             if value == Trading.ACTIVE:
@@ -412,7 +425,7 @@ class NaiveStrategy:
         if kind in (ReportKind.CANCELLED, ReportKind.REJECTED, ReportKind.PROVISIONAL):
             self.let_go(everything=False)
             if order:
-                if rep.reason != Reason.ASKED and order["left"] == order["qty"]:
+                if order["tag"] != "once" and rep.reason != Reason.ASKED and order["left"] == order["qty"]:
                     self.hold(order["tag"], order["side"], order["px"], Reason(rep.reason), now + SECOND)
                 self.left(order, 0)
             return True

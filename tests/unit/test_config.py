@@ -280,9 +280,11 @@ def test_one_problem_is_one_line_and_several_are_counted(tmp_path):
         ({"strategy.symbols": [f"S{i}" for i in range(17)]}, "strategy.symbols (command line): has 17 symbols; the most is 16"),
         (
             {"run.source": "smple"},
-            "run.source (command line): must be sample or replay:FILE[,FILE...], not 'smple'; did you mean sample?",
+            "run.source (command line): must be sample, replay:FILE[,FILE...] or events:FILE[,FILE...], not 'smple'; "
+            "did you mean sample?",
         ),
         ({"run.source": "replay:,"}, "run.source (command line): names no file: replay:FILE[,FILE...]"),
+        ({"run.source": "events:"}, "run.source (command line): names no file: events:FILE[,FILE...]"),
         ({"run.source": "sample:x"}, "run.source (command line): sample takes nothing after it"),
         ({"run.duration_s": 0}, "run.duration_s (command line): must be a number from 0.001 to 1000000000, not 0"),
         (

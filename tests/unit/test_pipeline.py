@@ -16,6 +16,7 @@ from ringsim.pipeline import FINISHED, MORE, Pipeline, advance, make_log
 from ringsim.records import ACCOUNT, FEATURES, ORDER, REPORT, OrderKind, ReportFlag, ReportKind
 from ringsim.store.digest import digest_records
 from ringsim.strategy.fold import strategy_init
+from ringsim.strategy.schedule import no_orders
 from ringsim.wiring import broker_params, strategy_params
 
 pytestmark = pytest.mark.timeout(300)  # the first one compiles both folds
@@ -93,7 +94,7 @@ def test_folding_allocates_nothing_however_long_it_goes_on(session):
         logs = make_log(ORDER, FEATURES, 1 << 12), make_log(REPORT, ACCOUNT, 1 << 12)
         boxes = make_outbox(ORDER, FEATURES, STRATEGY_OUT), make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
         taken = np.zeros(2, np.int64)
-        arguments = (*states, events, *logs, *boxes, 1_000_000, taken)
+        arguments = (*states, no_orders(), events, *logs, *boxes, 1_000_000, taken)
         advance(*arguments, 1)
         before = rtsys.get_allocation_stats()
         result = advance(*arguments, steps)

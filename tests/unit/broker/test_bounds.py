@@ -33,10 +33,10 @@ def test_every_order_filled_in_part_then_all_cancelled_by_a_halt():
     # Each fill of one lot at 100 costs a fee of 1: the 64th halts. Ahead of order k stand k lots less than a trade brings.
     for i in range(MAX_OPEN_ORDERS):
         k = v.s.rank[BUY, i]
-        v.s.orders[k].front = -i + 0.0
-        v.naive.resting[i]["front"] = -i + 0.0
+        v.s.orders[k].front = MAX_OPEN_ORDERS - 1.0 - i
+        v.naive.resting[i]["front"] = MAX_OPEN_ORDERS - 1.0 - i
     fill_the_connection(v)
-    got = v.trade(SELL, 100, 1)
+    got = v.trade(SELL, 100, MAX_OPEN_ORDERS)
     assert kinds(got).count("FILL") == kinds(got).count("CANCELLED") - IN_FLIGHT == MAX_OPEN_ORDERS
     assert len(got) == 2 * MAX_OPEN_ORDERS + IN_FLIGHT + 2 <= EXECUTION_OUT
     v.close()

@@ -4,6 +4,7 @@ import pytest
 
 from ringsim.broker.exchange import broker_init, on_timer
 from ringsim.broker.params import BrokerParams
+from ringsim.broker.queue import QueueModel
 from ringsim.control import RunState
 from ringsim.errors import BadInput
 from ringsim.ledger import LEDGER
@@ -120,6 +121,16 @@ def test_oracle_queue_position():
     assert fills(got) == [(100, 40)] and got[0]["status"] == Status.FILLED
     assert got[0]["liquidity"] == Liquidity.MAKER and got[0]["filled_ns"] == v.now
     assert kinds(got) == ["FILL", "ACCOUNT"]
+
+
+def test_a_trade_fills_no_more_than_it_traded_however_far_the_level_fell_apart():
+    v = venue(bids=((100, 2000),), queue_model=QueueModel.POWER, queue_n=2.0)
+    v.place(BUY, 100, 50)
+    v.level(BUY, 100, 3000)
+    v.level(BUY, 100, 100)
+    assert v.s.orders[v.s.rank[BUY, 0]].front == -320.0, "by the formula of the model, more than all of it was ahead"
+    assert fills(v.trade(SELL, 100, 5)) == [(100, 5)]
+    assert fills(v.trade(SELL, 100, 60)) == [(100, 45)]
 
 
 def test_a_trade_through_the_price_fills_at_the_own_price():

@@ -81,7 +81,7 @@ def test_a_missing_file_and_a_folder_are_one_line_and_2(ringsim, home, command):
     ("source", "said"),
     [
         ("replay:", "names no file: replay:FILE[,FILE...]"),
-        ("nosuch", "must be sample or replay:FILE[,FILE...], not 'nosuch'"),
+        ("nosuch", "must be sample, replay:FILE[,FILE...] or events:FILE[,FILE...], not 'nosuch'"),
         ("replay:good,good", "good: begins before good; give the files in order of time"),
         ("replay:good,missing", "missing: cannot be read: No such file or directory"),
     ],

@@ -29,6 +29,7 @@ from ringsim.records import (
 from ringsim.risk.limits import RiskLimits
 from ringsim.strategy.fold import on_market, on_report, on_timer, strategy_init
 from ringsim.strategy.params import StrategyParams
+from ringsim.strategy.schedule import no_orders
 from tests.naive.strategy import NaiveStrategy
 
 MILLI = 1_000_000
@@ -54,6 +55,7 @@ class Stage:
         self.params = params(**given)
         self.state = strategy_init(self.params)
         self.s = self.state[0]
+        self.schedule = no_orders()
         self.naive = NaiveStrategy(self.params)
         self.out = make_outbox(ORDER, FEATURES, STRATEGY_OUT)
         self.now = 10 * SECOND
@@ -69,7 +71,7 @@ class Stage:
         ev = np.zeros(1, MARKET_EVENT).view(np.recarray)[0]
         ev.kind, ev.side, ev.px_ticks, ev.qty_lots, ev.flag_bits, ev.code = kind, side, px, qty, flags, code
         ev.recv_ns, ev.exch_ns, ev.symbol = self.now, self.now - MILLI, symbol
-        on_market(self.s, ev, self.seq, self.now, self.out)
+        on_market(self.s, self.schedule, ev, self.seq, self.now, self.out)
         sent = self.collect(self.naive.on_market(ev, self.seq, self.now))
         self.seq += 1
         return sent
@@ -102,7 +104,7 @@ class Stage:
         until, sent = self.now + ns, []
         while self.s.timer_ns <= until:
             self.now = max(self.now, int(self.s.timer_ns))
-            on_timer(self.s, self.now, self.out)
+            on_timer(self.s, self.schedule, self.now, self.out)
             sent += self.collect(self.naive.on_timer(self.now))
             assert self.s.timer_ns > self.now, "a timer that has fired asks for a later time"
         self.now = until
@@ -121,14 +123,14 @@ class Stage:
         for name, value in fields.items():
             r[name] = value
         acc = rep.view(ACCOUNT_RECORD).view(np.recarray)[0]
-        on_report(self.s, r, acc, self.seq, self.now, self.out)
+        on_report(self.s, self.schedule, r, acc, self.seq, self.now, self.out)
         return self.collect(self.naive.on_report(r, acc, self.now))
 
     def account(self, trading, reason=Reason.NONE):
         acc = np.zeros(1, ACCOUNT_RECORD).view(np.recarray)
         acc[0].kind, acc[0].trading, acc[0].reason = ReportKind.ACCOUNT, trading, reason
         rep = acc.view(REPORT).view(np.recarray)[0]
-        on_report(self.s, rep, acc[0], self.seq, self.now, self.out)
+        on_report(self.s, self.schedule, rep, acc[0], self.seq, self.now, self.out)
         return self.collect(self.naive.on_report(rep, acc[0], self.now))
 
     # the venue

@@ -382,7 +382,7 @@ def test_after_the_end_of_the_feed_nothing_more():
     sent = stage.end()
     assert kinds(sent) == [SIGNAL_END, SNAPSHOT] and stage.s.timer_ns == NEVER_NS
     assert lean(stage) == [] and stage.end() == []
-    on_timer(stage.s, stage.now + SECOND, stage.out)
+    on_timer(stage.s, stage.schedule, stage.now + SECOND, stage.out)
     assert stage.out.count[0] == 0 and stage.s.timer_ns == NEVER_NS
     assert stage.fill(1) == [] and stage.answer_all() == []
     assert stage.s.ledger.position_lots == 7 and stage.s.credits == CREDITS, "reports are still booked"
