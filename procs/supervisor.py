@@ -267,10 +267,7 @@ class Supervisor:
         own_delay, self._looked_ns = now - self._looked_ns, now
         states = {role: int(words[c.block(c.Stage[role.upper()]) + c.S_STATE]) for role in ROLES}
         if self.lifecycle is Lifecycle.WARMUP and all(map(is_up, states.values())):
-            if self._fed_until_ns:  # the feed goes on with the message that was due when its process ended
-                words[c.P_START_NS] += now - self._fed_until_ns
-            else:
-                words[c.P_START_NS] = now + 1_000_000
+            words[c.P_START_NS] += now - (self._fed_until_ns or -1_000_000)  # an adopted feed goes on where it ended
             self._change(Lifecycle.READY, "every stage is warm")
             if self.reasons:
                 self._change(Lifecycle.DEGRADED, next(iter(self.reasons.values())))
@@ -308,9 +305,8 @@ class Supervisor:
             why = None if child.role in self.losses.down else stalled(child, beat, now)
             if why:
                 self.losses.seen(self.segments.control, child.role, child.generation, now)
-                self.log.warning(
-                    "%s (pid %d) is stalled: %s for %.1f s", child.role, child.pid, why, (now - beat) / 1e9
-                )
+                who, silent_s = (child.role, child.pid), (now - beat) / 1e9
+                self.log.warning("%s (pid %d) is stalled: %s for %.1f s", *who, why, silent_s)
                 child.killed = True
                 self._kill(child)
 

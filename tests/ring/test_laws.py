@@ -335,7 +335,7 @@ def test_a_replacement_takes_back_what_was_stamped_behind_a_record_that_is_not_w
             commit(first, seq)
         old = segment.ring.words[((hole + behind + 1) & segment.ring.mask) * segment.ring.width]
         segment.producer()
-        stamps = [segment.ring.words[(seq & segment.ring.mask) * segment.ring.width] for seq in range(hole, hole + 16)]
+        stamps = [segment.ring.words[(seq & segment.ring.mask) * segment.ring.width] for seq in range(hole, hole + 17)]
         assert segment.published() == hole and stamps[1 : 1 + behind] == [0] * behind
         assert stamps[1 + behind] == old, "what is not of this batch stays as it is"
 
