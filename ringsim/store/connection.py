@@ -111,6 +111,9 @@ def connect_reading(path: Path) -> sqlite3.Connection:
                 raise
             connection = connect(path, "immutable=1")
             check_kind(connection, path)
+        except BaseException:
+            connection.close()  # what is refused is not kept open
+            raise
         connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise typed(error, path, "opening") from None
