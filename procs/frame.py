@@ -4,7 +4,7 @@
     notes                                 why it is not READY, ACTIVE, RUNNING; then what deserves a look
     market . account . latencies          what the run is for
     stages . rings                        who does it, and who waits for whom
-    tape                                  newest orders, fills, answers
+    tape                                  newest orders, fills, answers; of a chaos scenario, what was done and what came of it
 
 Invariant: exactly `height` lines of exactly `width` cells, whatever the View holds. What has too little room is shortened
 at its end with … or left out by rank, never cut in the middle. Nothing is said by colour alone.
@@ -96,7 +96,7 @@ class Frame:
 
     def _whole(self, height: int) -> list[Text]:
         v = self.view
-        share = share_rows(height, self.width, len(v.stages), len(v.rings), len(v.hops))
+        share = share_rows(height, self.width, len(v.stages), len(v.rings), len(v.hops), story=bool(v.story))
         blocks = [
             [self._top(), self._states()] if share["title"] else [self._words_and_title()],
             self._notes(share["notes"]),
@@ -104,6 +104,7 @@ class Frame:
             self._hops(share["hops"]),
             self._stages(share["stages"]),
             self._rings(share["rings"], heading=share["ring_heading"] > 0),
+            *([self._story(share["story"])] if share["story"] else []),
             self._tape(share["tape"]),
         ]
         rows: list[Text] = []
@@ -343,6 +344,17 @@ class Frame:
             out = [*out[: rows - 1], self.row((f"{self.glyphs.cut} {len(out) - rows + 1} more {what}", DIM))]
         return _filled(out, rows, self.row())
 
+    # -- story
+
+    def _story(self, rows: int) -> list[Text]:
+        """A heading, then what happened, the newest last."""
+        told = self.view.story[-(rows - 1) :] if rows > 1 else []
+        out = [self.row(("what was done to the run, and what came of it", DIM))]
+        for event in told:
+            style = {Grade.BAD: BAD, Grade.LOOK: NOTE}.get(Grade(event.grade), GOOD)
+            out.append(self.row((f"{f.number(event.at_s, 3, 9):>9} s  ", DIM), (plain(event.text), style)))
+        return _filled(out, rows, self.row())
+
     # -- tape
 
     def _tape(self, rows: int) -> list[Text]:
@@ -381,20 +393,21 @@ class Frame:
         return clip(next((p for p in (whole, said + size + why, said + why) if length(p) <= width), said), width)
 
 
-def share_rows(height: int, width: int, stages: int, rings: int, hops: int) -> dict[str, int]:
+def share_rows(height: int, width: int, stages: int, rings: int, hops: int, *, story: bool = False) -> dict[str, int]:
     """How many rows each block gets: first what everybody needs, then, by rank, what there is room for.
 
-    height: >= MIN_HEIGHT. stages and tape count their headings, rings theirs if there is a ring_heading; breaks: blank
-    lines between blocks.
+    height: >= MIN_HEIGHT. stages, story and tape count their headings, rings theirs if there is a ring_heading; breaks: blank
+    lines between blocks. story: there is one, and it takes the place of the latencies and, where it is narrow, of the tape.
     """
-    share = {"title": 0, "notes": 1, "account": 1, "breaks": 0, "tape": 0, "ring_heading": 0}
-    share |= {"hops": max(1, min(3, hops)), "stages": 1 + min(4, stages), "rings": min(3, rings)}
+    share = {"title": 0, "notes": 1, "account": 1, "breaks": 0, "tape": 0, "ring_heading": 0, "story": 2 * story}
+    share |= {"hops": 1 if story else max(1, min(3, hops)), "stages": 1 + min(4, stages), "rings": min(3, rings)}
     # Block, the rows that it wants at this rank, and the least that makes sense.
     ranks = [
-        ("title", 1, 1), ("account", 2, 1), ("ring_heading", int(width >= _TABLE_WIDTH), 1), ("stages", 1 + stages, 1),
+        ("story", 4 * story, 1), ("title", 1, 1), ("account", 2, 1), ("story", 7 * story, 1),
+        ("ring_heading", int(width >= _TABLE_WIDTH), 1), ("stages", 1 + stages, 1), ("story", 10 * story, 1),
         ("tape", 3, 3), ("account", 3, 1),
         ("notes", 2, 1), ("tape", 4, 1), ("rings", rings, 1), ("notes", 3, 1), ("tape", 6, 1),
-        ("hops", hops, 1), ("breaks", 5, 5), ("tape", 12, 1), ("notes", 6, 1), ("tape", 65, 1),
+        ("hops", hops, 1), ("breaks", 5 + story, 5 + story), ("tape", 12, 1), ("notes", 6, 1), ("tape", 65, 1),
     ]  # fmt: skip
     left = height - 2 - sum(share.values())  # 2: the words, the market
     for block, rows, least in ranks:

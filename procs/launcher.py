@@ -104,7 +104,7 @@ class Launcher:
         send_message(self.channel, ended)
 
 
-def _stage_life(segments: Any, role: str, generation: int, log_fd: int) -> None:
+def _stage_life(segments: Any, scripts: dict[str, Any], role: str, generation: int, log_fd: int) -> None:
     """Everything a forked stage does. Leaves by os._exit: 0 stopped, 1 failed."""
     from procs.logs import writing_end
     from procs.stages.table import program
@@ -117,7 +117,7 @@ def _stage_life(segments: Any, role: str, generation: int, log_fd: int) -> None:
         plan = segments.plan
         _place(plan, role)
         how = {"simulated": plan.simulated, "generation": generation, "slice_us": plan.slice_us}
-        Worker(program(role, segments), segments.control, **how).run()
+        Worker(program(role, segments, *scripts.get(role, [])), segments.control, **how).run()
     except BaseException:
         log_failure(segments.control, stage, log)
         logging.shutdown()
@@ -163,7 +163,9 @@ def main() -> None:
 
     try:
         plan = Plan.load(Path(sys.argv[2]))
-        warm_up(plan, lambda done, total, what: send_message(channel, {"warming": what, "done": done, "total": total}))
+        scripts = warm_up(
+            plan, lambda done, total, what: send_message(channel, {"warming": what, "done": done, "total": total})
+        )
         send_message(channel, {"warm": True})
         message, _ = receive_message(channel)  # {"attach"}: the parent has made the segments
         if message is None:
@@ -175,7 +177,7 @@ def main() -> None:
         _give_up(channel, error)
     gc.collect()
     gc.freeze()
-    Launcher(channel, lambda role, generation, fd: _stage_life(segments, role, generation, fd)).serve()
+    Launcher(channel, lambda role, generation, fd: _stage_life(segments, scripts, role, generation, fd)).serve()
 
 
 if __name__ == "__main__":

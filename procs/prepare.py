@@ -96,7 +96,7 @@ def placement(effective: Effective) -> tuple[dict[str, str], dict[str, list[int]
             cores = {stage: [here[k + 1]] for k, stage in enumerate(_HOT)}
         else:
             cores = {"ingest": [here[0]], "execution": [here[0]], "strategy": [here[1]]}
-            waits["strategy"] = "busy"
+            waits["strategy"], waits["ingest"] = "busy", "handover"
     for stage in (*_HOT, "persistence"):
         wait, core = getattr(pipeline.wait, stage), getattr(pipeline.cores, stage)
         if wait != "auto":
@@ -203,11 +203,17 @@ def _new_plan(
         database=str(in_run_folder(config.strategy.persistence.database_path, folder)),
         batch_size=config.strategy.persistence.batch_size,
         warmup_ticks=config.pipeline.warmup_ticks,
+        # Orders at set times have their own clock, and an event file has no text to be read: there is no script for them.
+        rehearse=config.pipeline.rehearse
+        and not simulated
+        and not schedule
+        and not config.run.source.startswith(EVENTS),
         slice_us=config.pipeline.slice_us,
         waits=waits,
         cores=cores,
         restart_budget=config.pipeline.restart_budget,
         restart_window_s=config.pipeline.restart_window_s,
+        storage_patience_s=config.pipeline.storage_patience_s,
     )
 
 

@@ -27,7 +27,7 @@ from ringsim.telemetry.histogram import summarize_us
 from ringsim.units import Instrument
 
 ROLES = ("ingest", "strategy", "execution", "persistence")
-WAITS = {0: "", 1: "input", 2: "room", 3: "journal", 4: "parent"}
+WAITS = {0: "", 1: "input", 2: "room", 3: "journal", 4: "parent", 5: "lock", 6: "disk"}
 _NEWEST = 64
 
 
@@ -74,6 +74,14 @@ class Line(msgspec.Struct):
     reason: str
 
 
+class Happening(msgspec.Struct, frozen=True):
+    """One thing that befell a run on purpose. at_s: since its start. grade: of procs.notes."""
+
+    at_s: float
+    text: str
+    grade: int
+
+
 class View(msgspec.Struct):
     """Everything at one moment."""
 
@@ -92,6 +100,7 @@ class View(msgspec.Struct):
     missed: int  # records that this reader was too slow for
     uptime_s: float
     feed: dict[str, int] = {}
+    story: list[Happening] = []  # of a chaos scenario; oldest first
 
 
 class ReadModel:

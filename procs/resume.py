@@ -18,13 +18,15 @@ from procs.prepare import Prepared, prepare_run
 from procs.repeat import changes, settings_of
 from procs.status import read_status
 from procs.supervisor import ROLES
-from procs.topology import Plan
+from procs.topology import Plan, Segments
 from ringsim import control as c
 from ringsim.config import load
-from ringsim.errors import BadInput, SegmentError
+from ringsim.errors import BadInput, LayoutError, SegmentError
 from ringsim.ring.ring import process_start
 from ringsim.shm import Segment, segment_name
+from ringsim.store.errors import StoreError, StoreMissing
 from ringsim.store.manifest import RUNNING, Manifest, read_manifest
+from ringsim.store.sqlite import Store
 
 GONE, UNUSED, THERE = "gone", "unused", "there"  # UNUSED: killed before it was READY, nothing has happened in it
 _LAST_BREATH_S = 3.0  # a killed parent's stages end within a second
@@ -50,6 +52,7 @@ def resumption(folder: Path) -> Resumption:
     except msgspec.MsgspecError as error:
         raise BadInput(f"the plan of run {manifest.run_id} is damaged, or of another version: {error}") from None
     memory = left_in_memory(plan)
+    _check_database(manifest, plan)
     found = changes(manifest)
     if found:
         raise BadInput(f"run {manifest.run_id} cannot go on where it stood: {'; '.join(found)}")
@@ -69,14 +72,47 @@ def resumption(folder: Path) -> Resumption:
     return Resumption(manifest, prepared, memory == THERE)
 
 
+def _check_database(manifest: Manifest, plan: Plan) -> None:
+    """Its database must be there and whole: what it holds is gone from the rings."""
+    try:
+        Store.open(plan.database, wait=time.sleep).close()
+    except StoreMissing:
+        raise BadInput(
+            f"run {manifest.run_id} cannot go on: its database {plan.database} is missing; start it anew"
+        ) from None
+    except StoreError as error:
+        raise BadInput(f"run {manifest.run_id} cannot go on: {error}") from None
+
+
+def _check_memory(plan: Plan) -> None:
+    """All of it must be there, as long as it was: what was cut short is not whole anywhere."""
+    try:
+        Segments(plan, create=False).close()
+    except (
+        SegmentError,
+        LayoutError,
+        TypeError,
+        ValueError,
+    ) as error:  # numpy: a buffer too small for what should be in it
+        raise _damaged(plan, f" ({error})") from None
+
+
+def _damaged(plan: Plan, how: str = "") -> BadInput:
+    return BadInput(f"the shared memory of run {plan.run_id} is damaged{how}: `ringsim clean` removes it")
+
+
 def left_in_memory(plan: Plan) -> str:
-    """What the killed parent has left in shared memory. BadInput if it, or one of its stages, lives."""
+    """What the killed parent has left in shared memory. BadInput if it, or one of its stages, lives, or if it is damaged."""
     try:
         page = Segment(segment_name(plan.run_id, "control"), populate=False)
     except SegmentError:
         return GONE
+    except ValueError:  # no byte is left of it
+        raise _damaged(plan) from None
     try:
         assert page.buf is not None
+        if page.size < 8 * c.CONTROL_WORDS:
+            raise _damaged(plan)
         words = c.control_words(page.buf)
         if lives(int(words[c.P_OWNER_PID]), int(words[c.P_OWNER_START])):
             raise BadInput(f"run {plan.run_id} is going on")
@@ -90,6 +126,8 @@ def left_in_memory(plan: Plan) -> str:
         if time.monotonic() > until:
             raise BadInput(f"a process of run {plan.run_id} is still there, though its parent is not")
         time.sleep(0.01)
+    if begun:
+        _check_memory(plan)
     return THERE if begun else UNUSED
 
 

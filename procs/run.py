@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from procs.audit import audit
 from procs.first import first_strategy, prepare, schedule_of
 from procs.latencies import write_latencies
 from procs.logs import LogFile
+from procs.postmortem import write_terminal
 from procs.prepare import Prepared
 from procs.readmodel import ReadModel, View
 from procs.screens import Screen
@@ -247,28 +249,38 @@ def run_pipeline(
         if not prepared.plan.simulated:
             with suppress(StoreError):  # a full disk: the summary, which says so, has the percentiles
                 write_latencies(folder, segments.hops, HOPS)
+        acknowledged = {ring: segments.rings[ring].gating_cursors()["persistence"] for ring in ("orders", "reports")}
+        found = audit(Path(prepared.plan.database), acknowledged)
+        failure = "; and ".join(why for why in (parent.failure, found.problem) if why) or None
+        terminal = None
+        if parent.failure is not None:
+            terminal = write_terminal(folder, parent.scene, segments, states["execution"], prepared.instrument)
         result = _summary(
             prepared,
             states,
-            digest=digest_database(prepared.plan.database),
+            digest=found.digest,
             wall_s=round(time.monotonic() - started, 6),
             lifecycle=summary.lifecycle_summary(parent.changes, parent.started_ns),
             latency_us=summary.latency_summary(segments.hops, HOPS),
-            rings=ring_summary(model.look(), parent.max_lag),
+            rings=ring_summary(model.look(), parent.behind.max_lag, found.stored),
             restarts=parent.restarts,
-            recovery_ms=[round(ns / 1e6, 3) for ns in parent.recoveries_ns],
+            recovery_ms=[round(ns / 1e6, 3) for ns in parent.losses.recoveries_ns],
+            detection_ms=[round(ns / 1e6, 3) for ns in parent.losses.unseen_ns()],
             commands=parent.commands_said,
             stopped=int(states["ingest"].ended) == ENDED_STOPPED,
-            failure=parent.failure,
-            exit_state=_exit_state(states, failure=parent.failure, interrupted=interrupted),
+            failure=failure,
+            terminal=terminal,
+            exit_state=_exit_state(states, failure=failure, interrupted=interrupted),
         )
     if sink.missing:
         result["notes"] = [*result["notes"], f"log.txt lacks {sink.missing} lines: {sink.reason}"]
     return result
 
 
-def ring_summary(view: View, max_lag: dict[str, tuple[int, str | None]]) -> dict[str, Any]:
-    """Each ring at the end. max_lag: the largest lag that the parent saw, and who gated then."""
+def ring_summary(
+    view: View, max_lag: dict[str, tuple[int, str | None]], stored: dict[str, int]
+) -> dict[str, dict[str, Any]]:
+    """Each ring at the end. max_lag: the largest lag that the parent saw, and who gated then. stored: by the database."""
     return {
         ring.name: {
             "published": ring.published,
@@ -276,6 +288,7 @@ def ring_summary(view: View, max_lag: dict[str, tuple[int, str | None]]) -> dict
             "max_lag": max_lag[ring.name][0],
             "capacity": ring.capacity,
             "gated_by": max_lag[ring.name][1],
+            **({"stored": stored[ring.name]} if ring.name in stored else {}),
         }
         for ring in view.rings
     }

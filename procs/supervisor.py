@@ -18,25 +18,28 @@ import logging
 import os
 import select
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from procs.behind import Behind, storage_refuses
+from procs.boot import boot
+from procs.budget import RestartBudget
 from procs.commands import CommandServer
 from procs.draining import Draining
 from procs.health import health
 from procs.janitor import remove_run
 from procs.launcher import receive_message, send_message
 from procs.logs import LOGGER, PIPE_BYTES, PipeHandler, reading_end
+from procs.losses import Losses, history
+from procs.postmortem import scene
 from procs.stalemate import Stalemate
 from procs.status import Status, read_status, write_status
-from procs.topology import RECORD_DTYPES, Plan, Segments
-from procs.watchdog import Child, ending, stalled
+from procs.topology import Plan, Segments
+from procs.watchdog import FATAL, Child, ending, is_up, last_error, stalled
 from ringsim import control as c
 from ringsim.lifecycle import Change, Lifecycle, change
 from ringsim.limits import HEARTBEAT_STALE_NS
@@ -46,7 +49,7 @@ ROLES = ("ingest", "strategy", "execution", "persistence")
 OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
 POLL_MS = 100  # deaths and commands wake the parent; a look costs 0.2 ms of a core that a hot stage may be on
 _BRISK_MS = 2  # while it waits for a stage to come back, or for the last ones to finish
-_LAST_WORDS_S = 0.2
+_LAST_WORDS_S = 1.0  # the words are in the pipe; the thread that reads them wants a processor
 _END_GRACE_S = 10.0  # for a stage to leave once it is told to: it commits, persistence stores; machines are busy
 
 
@@ -67,16 +70,15 @@ class Supervisor:
         self.started_ns = time.monotonic_ns()
         self.children: dict[int, Child] = {}  # by pidfd
         self.generations = dict.fromkeys(ROLES, 0)
-        self.restarts = 0
-        self.recoveries_ns: list[int] = []  # from each death seen to READY again
-        self._budget: deque[float] = deque()  # when the latest replacements were
-        self._down: dict[str, int] = {}  # stages being replaced: since when, ns
+        self.budget = RestartBudget(plan.restart_budget, plan.restart_window_s)
+        self.losses = Losses()
         self._looked_ns = time.monotonic_ns()
-        self.max_lag: dict[str, tuple[int, str | None]] = dict.fromkeys(RECORD_DTYPES, (0, None))
+        self.behind = Behind()
         self.commands_said: list[tuple[int, int, int]] = []  # simulated clock: message, code, value, as sequenced
         self._queue: deque[tuple[int, int]] = deque()  # commands that ingest has yet to sequence
         self.reasons: dict[str, str] = {}  # why the run is not READY: cause -> words
         self.failure: str | None = None
+        self.scene: dict[str, Any] = {}  # of a failure: how everything stood
         self.finished = False
         self.ending = False  # stages that leave now were told to
         self.trading_reason = ""
@@ -91,6 +93,11 @@ class Supervisor:
         self.launcher_alive = True
         self.poll = select.poll()
         self.commands: CommandServer | None = None
+
+    @property
+    def restarts(self) -> int:
+        """Replacements so far."""
+        return self.budget.spent
 
     # Start
 
@@ -117,28 +124,19 @@ class Supervisor:
         for role in ROLES:
             at = c.block(c.Stage[role.upper()])
             self.generations[role] = int(words[at + c.S_GENERATION])
-            words[at + c.S_STATE], words[at + c.S_TRAP], words[at + c.S_TRAP_HANGS] = c.StageState.STARTING, 0, 0
+            words[at + c.S_STATE], words[at + c.S_TRAP], words[at + c.S_TRAP_HOW] = c.StageState.STARTING, 0, 0
+            words[at + c.S_FAULT] = 0
         self._fed_until_ns = int(words[c.block(c.Stage.INGEST) + c.S_HEARTBEAT_NS])
         said = read_status(Path(self.plan.folder))
-        self.commands_said = [(at, code, value) for at, code, value in said.commands]
+        self.commands_said = list(said.commands)
         if OPERATOR in said.reasons:
             self.reasons[OPERATOR] = said.reasons[OPERATOR]
         self.trading_reason = said.trading_reason
 
     def _boot(self) -> None:
         """Exec a launcher; its stages are started once it is warm."""
-        path = Path(self.plan.folder) / "plan.json"
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel = ours
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self.launcher = subprocess.Popen(
-            [sys.executable, "-m", "procs.launcher", str(theirs.fileno()), str(path), str(os.getpid())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-        theirs.close()
-        self.poll.register(ours, select.POLLIN)
+        self.channel, self.launcher = boot(self.plan)
+        self.poll.register(self.channel, select.POLLIN)
         self.launcher_alive = True
 
     def __enter__(self) -> "Supervisor":
@@ -152,7 +150,7 @@ class Supervisor:
     def step(self, poll_ms: int = POLL_MS) -> None:
         """One turn: whatever came in, at most poll_ms later, then a look at the stages."""
         starting = self.lifecycle is Lifecycle.WARMUP and self.children
-        brisk = starting or self._down or self._quiet is not None or self._draining or self._queue
+        brisk = starting or self.losses.down or self._quiet is not None or self._draining or self._queue
         for fd, _ in self.poll.poll(min(poll_ms, _BRISK_MS) if brisk else poll_ms):
             if fd == self.channel.fileno():
                 self._from_launcher()
@@ -185,6 +183,7 @@ class Supervisor:
 
     def _launcher_died(self) -> None:
         """Its stages die with it; a new launcher starts all of them again."""
+        now = time.monotonic_ns()
         self.poll.unregister(self.channel)
         self.channel.close()
         self.launcher_alive = False
@@ -196,6 +195,9 @@ class Supervisor:
         for pidfd in list(self.children):
             select.select([pidfd], [], [], _END_GRACE_S)
             self._forget(pidfd)
+        assert self.segments is not None
+        for role in ROLES:
+            self.losses.seen(self.segments.control, role, self.generations[role], now)
         if self._spend(reason):
             for role in ROLES:
                 self._lost(role, reason)
@@ -218,44 +220,44 @@ class Supervisor:
 
     def _died(self, pidfd: int) -> None:
         """A stage is dead: replace it, unless it was told to go."""
-        child = self._forget(pidfd)
+        now, child = time.monotonic_ns(), self._forget(pidfd)
         self.log.info("%s (pid %d, generation %d) ended", child.role, child.pid, child.generation)
         if self.ending or not self.launcher_alive:
             return
+        assert self.segments is not None
+        self.losses.seen(self.segments.control, child.role, child.generation, now)
         reason = f"{child.role} (pid {child.pid}) died{self._last_words(child)}"
         if self.lifecycle is Lifecycle.WARMUP:
             self._fail(f"{reason} before it was ready; see log.txt")
+        elif self.segments and last_error(self.segments.control, child.role) in FATAL:
+            self._fail(f"{reason}; a replacement would meet the same: trading is halted")
         elif self._spend(reason):
             self._lost(child.role, reason)
             self._start(child.role)
 
     def _last_words(self, child: Child) -> str:
         """What a dead stage said of its end, if it had the time."""
+        assert self.segments is not None
         pipe = self._pipes[child.role, child.generation]
         pipe.join(_LAST_WORDS_S)  # the writer is gone: what it wrote is in the pipe
         words = pipe.last_words.removeprefix(f"{child.role} failed: ")
+        if last_error(self.segments.control, child.role) is c.StageError.OUT_OF_MEMORY:
+            words = f"it is out of memory ({words})" if words else "it is out of memory"
         return f": {words}" if words else ""
 
     def _lost(self, role: str, reason: str) -> None:
         """Note that a stage is gone, before anybody can think that it is there."""
         assert self.segments is not None
-        self._down.setdefault(role, time.monotonic_ns())
+        self.losses.lost(role)
         self.segments.control[c.block(c.Stage[role.upper()]) + c.S_STATE] = c.StageState.STARTING
         self._quiet = None
         self.degrade(role, reason)
 
     def _spend(self, reason: str) -> bool:
         """Whether the budget allows one more replacement; the run fails if not."""
-        now = time.monotonic()
-        while self._budget and now - self._budget[0] > self.plan.restart_window_s:
-            self._budget.popleft()
-        if len(self._budget) >= self.plan.restart_budget:
-            window = f"{self.plan.restart_budget} in {self.plan.restart_window_s} s"
-            self._fail(f"{reason}; the restart budget ({window}) is spent, trading is halted")
-            return False
-        self._budget.append(now)
-        self.restarts += 1
-        return True
+        if not self.budget.spend():
+            self._fail(f"{reason}; the restart budget ({self.budget}) is spent, trading is halted")
+        return self.failure is None
 
     def _look(self) -> None:
         """Where are the stages, and what follows from it?"""
@@ -264,11 +266,8 @@ class Supervisor:
         words, now = self.segments.control, time.monotonic_ns()
         own_delay, self._looked_ns = now - self._looked_ns, now
         states = {role: int(words[c.block(c.Stage[role.upper()]) + c.S_STATE]) for role in ROLES}
-        if self.lifecycle is Lifecycle.WARMUP and all(s >= c.StageState.WARM for s in states.values()):
-            if self._fed_until_ns:  # the feed goes on with the message that was due when its process ended
-                words[c.P_START_NS] += now - self._fed_until_ns
-            else:
-                words[c.P_START_NS] = now + 1_000_000
+        if self.lifecycle is Lifecycle.WARMUP and all(map(is_up, states.values())):
+            words[c.P_START_NS] += now - (self._fed_until_ns or -1_000_000)  # an adopted feed goes on where it ended
             self._change(Lifecycle.READY, "every stage is warm")
             if self.reasons:
                 self._change(Lifecycle.DEGRADED, next(iter(self.reasons.values())))
@@ -285,17 +284,17 @@ class Supervisor:
             else:
                 self._quiet = None
         if self._draining is not None and self._draining.overdue(words, now):
-            self._fail("the stages did not drain in time")
+            why = storage_refuses(words)
+            self._fail("the stages did not drain in time" + (f": persistence waits, {why}" if why else ""))
 
     def _welcome(self, states: dict[str, int]) -> None:
         """Stages that are back: their replacement has redone its journal."""
         assert self.segments is not None
-        for role, since in list(self._down.items()):
+        for role in list(self.losses.down):
             at = c.block(c.Stage[role.upper()])
             back = int(self.segments.control[at + c.S_GENERATION]) == self.generations[role]
-            if back and states[role] >= c.StageState.WARM:
-                del self._down[role]
-                self.recoveries_ns.append(time.monotonic_ns() - since)
+            if back and is_up(states[role]):
+                self.losses.back(role, time.monotonic_ns())
                 self.heal(role)
 
     def _watch_heartbeats(self, now: int) -> None:
@@ -303,11 +302,11 @@ class Supervisor:
         assert self.segments is not None
         for child in self.children.values():
             beat = int(self.segments.control[c.block(c.Stage[child.role.upper()]) + c.S_HEARTBEAT_NS])
-            why = None if child.role in self._down else stalled(child, beat, now)
+            why = None if child.role in self.losses.down else stalled(child, beat, now)
             if why:
-                self.log.warning(
-                    "%s (pid %d) is stalled: %s for %.1f s", child.role, child.pid, why, (now - beat) / 1e9
-                )
+                self.losses.seen(self.segments.control, child.role, child.generation, now)
+                who, silent_s = (child.role, child.pid), (now - beat) / 1e9
+                self.log.warning("%s (pid %d) is stalled: %s for %.1f s", *who, why, silent_s)
                 child.killed = True
                 self._kill(child)
 
@@ -318,17 +317,13 @@ class Supervisor:
     def _watch_persistence(self) -> None:
         """Money waits for the database: when it is far behind, the run is DEGRADED and says why."""
         assert self.segments is not None
-        behind = 0.0
-        for name, ring in self.segments.rings.items():
-            lags = ring.lag()
-            lag = max(lags.values())
-            if lag > self.max_lag[name][0]:
-                self.max_lag[name] = (lag, ring.who_gates())
-            behind = max(behind, lags.get("persistence", 0) / ring.capacity)
-        if behind > 0.5 and PERSISTENCE_LAG not in self.reasons:
-            self.degrade(PERSISTENCE_LAG, f"persistence is {behind:.0%} of a ring behind")
-        elif behind < 0.25 and PERSISTENCE_LAG in self.reasons:
+        said = self.reasons.get(PERSISTENCE_LAG)
+        reason = self.behind.look(self.segments.rings, self.segments.control, said)
+        if reason is None and said is not None:
             self.heal(PERSISTENCE_LAG)
+        elif reason is not None and reason != said:
+            self.reasons.pop(PERSISTENCE_LAG, None)  # the same one, in better words
+            self.degrade(PERSISTENCE_LAG, reason)
 
     def _sequence(self) -> None:
         """Simulated clock: hand the next command to ingest, and keep where it put the last one."""
@@ -402,7 +397,10 @@ class Supervisor:
         if self.failure is None and not self.finished:
             self.failure = reason
             self.log.error("%s", reason)
+            assert self.segments is not None
+            self.segments.control[c.P_TRADING], self.trading_reason = Trading.HALTED, reason
             self.degrade("failure", reason)
+            self.scene = scene(self.segments, ROLES, reason, self.changes, self.started_ns, self.reasons, self.losses)
             self.finished = True
 
     def stop(self, reason: str) -> None:
@@ -424,6 +422,8 @@ class Supervisor:
         """One operator command; answers {"ok": ...}. Unknown or impossible ones say why."""
         assert self.segments is not None
         words, name, why = self.segments.control, request.get("command"), request.get("why") or "operator"
+        if name == "history":  # asked in the middle of things: changes nothing, and no stage hears of it
+            return {"ok": True, **history(self.losses, self.changes, self.started_ns)}
         self.log.info("command %s: %s", name, why)
         if name == "pause":
             words[c.P_RUN] = c.RunState.PAUSED

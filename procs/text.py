@@ -29,6 +29,10 @@ def summary_text(r: dict[str, Any]) -> str:
         f"  account   {_count(r['fills'])} fills, position {r['position']:f}, equity {r['equity']:,.4f} "
         f"(realised {r['realized_pnl']:,.4f}, unrealised {r['unrealized_pnl']:,.4f}, fees {r['fees']:,.4f})",
     ]
+    if r.get("halted"):
+        lines.append(
+            f"  halted    {r['halted']}: what was open is cancelled, all else refused until an operator rearms"
+        )
     if r.get("strategy", "imbalance") != "imbalance":
         lines.append(f"  strategy  {r['strategy']}")
     if "exchange" in r:  # runs of before there was a choice have none
@@ -48,7 +52,9 @@ def summary_text(r: dict[str, Any]) -> str:
     if not (r["signals"] or scripted) or not orders["submitted"] or not r["fills"]:
         lines.append("  nothing was traded: this run proves nothing about orders or fills")
     lines += [f"  note: {note}" for note in r["notes"]]
-    lines += [f"  digest    {r['digest']}", f"  in        {r['out']}"]
+    if r.get("terminal"):
+        lines.append(f"  how everything stood at the failure: {r['terminal']}")
+    lines += [f"  digest    {r['digest'] or 'none: the database cannot be read'}", f"  in        {r['out']}"]
     return "\n".join(lines)
 
 

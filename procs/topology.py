@@ -27,6 +27,7 @@ from ringsim.limits import (
     EXECUTION_OUT,
     RESTART_BUDGET,
     RESTART_WINDOW_NS,
+    STORAGE_PATIENCE_S,
     STRATEGY_OUT,
 )
 from ringsim.records import ACCOUNT, FEATURES, MARKET_EVENT, ORDER, REPORT
@@ -74,11 +75,13 @@ class Plan(msgspec.Struct, frozen=True):
     database: str
     batch_size: int
     warmup_ticks: int
+    rehearse: bool  # whether a waiting stage stays in practice (realtime clock)
     slice_us: int  # how long a stage works between two returns to Python
     waits: dict[str, str]  # wait strategy of each stage
     cores: dict[str, list[int]]  # cores of each stage; empty: any
     restart_budget: int = RESTART_BUDGET
     restart_window_s: int = RESTART_WINDOW_NS // 1_000_000_000
+    storage_patience_s: int = STORAGE_PATIENCE_S
 
     def save(self) -> Path:
         """Raises StoreFull and the like."""
@@ -161,6 +164,11 @@ class Segments:
         segments.control[P_OWNER_START] = process_start(os.getpid())
         segments.control[P_OWNER_PID] = os.getpid()
         return segments
+
+    def populate(self) -> None:
+        """Touch every page, in a forked child: it has the mappings, and none of their pages, yet."""
+        for segment in (*self._plain, *(ring.segment for ring in self.rings.values())):
+            segment.populate()
 
     def good(self, stage: str) -> np.record:
         """The stage's last committed state. While the stage runs it may change under the reader."""

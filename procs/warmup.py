@@ -8,11 +8,12 @@ it. They compile what the backtest and the demos need, too, so that those answer
 """
 
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from procs.demo.run import warm_up as load_demo
 from procs.first import first_ingest, first_strategy, prepare
 from procs.launcher import tie_to
+from procs.rehearsal import PRELUDE, write_recording
 from procs.stages.base import FoldStage
 from procs.stages.execution import ExecutionStage
 from procs.stages.ingest import IngestStage
@@ -28,24 +30,32 @@ from procs.stages.strategy import StrategyStage
 from procs.topology import Plan, Segments
 from ringsim import control as c
 from ringsim.atomics import now_ns
+from ringsim.book import book_best, book_qty
 from ringsim.broker.exchange import broker_init
+from ringsim.fold.journal import HEAD
+from ringsim.fold.rehearsal import recorded
 from ringsim.fold.trap import FOLDED, trap
 from ringsim.kernel import cache_root, closure_key
+from ringsim.market.capture import Capture, open_capture, prepare_in
 from ringsim.market.events import make_events
 from ringsim.market.feed import feed_control
 from ringsim.pipeline import Pipeline
-from ringsim.records import ControlCode
+from ringsim.records import ControlCode, Side
 from ringsim.ring import idle, release, reset, waiter
 from ringsim.telemetry.cell import read_cell
 
 Say = Callable[[int, int, str], None]
 
 _IDLE_ROUNDS = 100
+_ANY_TICKS, _ANY_LOTS = 1_000_000, 1_000  # of the made-up market, if the run has no book yet
 _STAGES: tuple[type[IngestStage] | type[FoldStage], ...] = (IngestStage, StrategyStage, ExecutionStage)
 
 
-def warm_up(plan: Plan, say: Say) -> None:
-    """Load every kernel and fold `plan.warmup_ticks` messages. say(done, total, what) before each step."""
+def warm_up(plan: Plan, say: Say) -> dict[str, Any]:
+    """Load every kernel and fold `plan.warmup_ticks` messages. say(done, total, what) before each step.
+
+    Returns what each stage rehearses while it waits, by its name.
+    """
     jobs = [job for job in _jobs(plan) if not _cached(job.source)]
     total = len(jobs) + 2
     say(0, total, "kernels")
@@ -55,7 +65,9 @@ def warm_up(plan: Plan, say: Say) -> None:
         stages = [_load(stage, segments) for stage in _STAGES]
         say(total - 1, total, "ticks")
         _fold_ticks(segments, *stages)
+        scripts = _made_up_session(plan, stages[0].state[0].feed.book) if plan.rehearse else {}
     say(total, total, "warm")
+    return scripts
 
 
 class Job(NamedTuple):
@@ -144,7 +156,10 @@ def _load(stage: type, segments: Segments):
     return stage(segments)
 
 
-def _fold_ticks(segments: Segments, ingest: IngestStage, strategy: StrategyStage, execution: ExecutionStage) -> None:
+def _fold_ticks(
+    segments: Segments, ingest: IngestStage, strategy: StrategyStage, execution: ExecutionStage, messages: int = 0
+) -> None:
+    """Fold all that there is, or so many messages and what follows from them."""
     readers = [segments.rings[name].consumer("persistence") for name in ("orders", "reports")]
     buffers = [np.zeros(64 * reader.ring.width, np.int64) for reader in readers]
     copy_lossy(segments.rings["market"].observer(), buffers[0])
@@ -155,11 +170,46 @@ def _fold_ticks(segments: Segments, ingest: IngestStage, strategy: StrategyStage
     idle_rounds = 0
     # Rings too small for the run's latencies stand still here, too; the run itself will say so.
     while idle_rounds < _IDLE_ROUNDS and not (ingest.done() and strategy.done() and execution.done()):
-        done = ingest.slice(_soon() + 1_000_000, 64, 0)
+        done = 0
+        if messages == 0:
+            done = ingest.slice(_soon() + 1_000_000, 64, 0)
+        elif ingest.progress()[0] < messages:
+            done = ingest.slice(_soon() + 1_000_000, 1, 0)
         done += strategy.slice(_soon(), 4096, 0) + execution.slice(_soon(), 4096, 0)
         idle_rounds = 0 if done else idle_rounds + 1
         for reader, buffer in zip(readers, buffers, strict=True):
             release(reader, copy_out(reader, buffer))
+
+
+def _made_up_session(plan: Plan, book: Any) -> dict[str, Any]:
+    """Have the stages fold the session that they will rehearse. book: of the run, for its prices and quantities."""
+    meta = open_capture(Path(plan.capture_folder)).meta
+    best = int(book_best(book, int(Side.BUY))) or _ANY_TICKS
+    with tempfile.TemporaryDirectory(prefix="ringsim-rehearsal-") as folder:
+        file, prepared = Path(folder) / "session", Path(folder) / "capture"
+        prepared.mkdir()
+        write_recording(
+            file, meta.instrument, meta.futures, best, int(book_qty(book, int(Side.BUY), best)) or _ANY_LOTS
+        )
+        capture = prepare_in(prepared, [file], [meta.instrument])
+        made_up = msgspec.structs.replace(plan, capture_folder=str(prepared), messages=len(capture.index))
+        with _scratch(made_up, "rehearsal") as segments:
+            return _rehearsed(segments, capture)
+
+
+def _rehearsed(segments: Segments, capture: Capture) -> dict[str, Any]:
+    """The scripts of a session: fold its prelude, note where each stage stands, fold the rest."""
+    ingest, strategy, execution = IngestStage(segments), StrategyStage(segments), ExecutionStage(segments)
+    stages: list[IngestStage | FoldStage] = [ingest, strategy, execution]
+    _fold_ticks(segments, ingest, strategy, execution, messages=PRELUDE)
+    first = [int(segments.journals[stage.name].header[HEAD]) for stage in stages]
+    before = [stage.memory.copy() for stage in stages]
+    _fold_ticks(segments, ingest, strategy, execution)
+    scripts = [
+        recorded(segments.journals[stage.name], first[k], before[k], stage.memory) for k, stage in enumerate(stages)
+    ]
+    text, index = np.array(capture.text), np.array(capture.index).view(np.recarray)
+    return {ingest.name: [(scripts[0], text, index)], strategy.name: scripts[1:2], execution.name: scripts[2:]}
 
 
 def _soon() -> int:

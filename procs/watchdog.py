@@ -1,4 +1,4 @@
-"""Late or stalled: what an old heartbeat means.
+"""Late or stalled, what an old heartbeat means; and what a stage that failed has said of its end.
 
 A stage that is alive and says nothing is stalled if it is stopped (SIGSTOP), if it has used the processor since its last beat
 (it hangs in a loop), or if this lasts too long for any machine. One that was not given the processor is late, and waited for.
@@ -9,10 +9,14 @@ import signal
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
+from ringsim.control import S_ERROR, S_STATE, Stage, StageError, StageState, block
 from ringsim.limits import HEARTBEAT_STALE_NS, STARVED_NS
 
 _LOOK_NS = HEARTBEAT_STALE_NS // 4  # a silence from which on the processor time that is used counts
+
+FATAL = (StageError.FATAL, StageError.OUT_OF_MEMORY)  # a replacement would meet the same
 
 
 class Child(msgspec.Struct):
@@ -62,3 +66,14 @@ def ending(status: int) -> str:
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"
+
+
+def last_error(words: np.ndarray, role: str) -> StageError:
+    """What a dead stage said of its end on the control page; NONE of one that was killed, and had no time to."""
+    at = block(Stage[role.upper()])
+    return StageError(int(words[at + S_ERROR])) if words[at + S_STATE] == StageState.FAILED else StageError.NONE
+
+
+def is_up(state: int) -> bool:
+    """Whether a stage is warm, and has not failed since. state: its StageState."""
+    return StageState.WARM <= state < StageState.FAILED

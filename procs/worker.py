@@ -8,6 +8,7 @@ Unless the parent says GO, no slice begins: under the simulated clock time stand
 words becomes an input of the fold, which is journalled like any other.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ import time
 import numpy as np
 
 from procs.stages.base import StageProgram
+from procs.wall import set_wall_clock
 from ringsim import control as c
 from ringsim.errors import RingsimError
 from ringsim.records import ControlCode
@@ -51,6 +53,9 @@ class Worker:
         while not self.terminated and self.words[c.P_RUN] != c.RunState.STOPPED:
             now = time.monotonic_ns()
             self.say(c.S_HEARTBEAT_NS, now)
+            if self.words[c.P_WALL_STEP_S] != self.words[self.at + c.S_WALL_STEP_S]:
+                set_wall_clock(int(self.words[c.P_WALL_STEP_S]))
+                self.say(c.S_WALL_STEP_S, int(self.words[c.P_WALL_STEP_S]))
             epoch = int(self.words[c.P_EPOCH])  # before the words that it stands for
             if self.stands_still and not self.words[c.P_GO]:
                 self.say(c.S_WAITS, c.WAITS_FOR_PARENT)
@@ -93,8 +98,19 @@ class Worker:
 
 
 def log_failure(words: np.ndarray, stage: c.Stage, log: logging.Logger) -> None:
-    """Say that this stage failed, with the traceback, before it leaves."""
-    error = sys.exc_info()[1]
-    why = str(error) if isinstance(error, RingsimError) else f"{type(error).__name__}: {error}"
-    log.exception("%s failed: %s", stage.name.lower(), why.partition("\n")[0])
-    words[c.block(stage) + c.S_STATE] = c.StageState.FAILED
+    """Say that this stage failed, and whether a replacement may do better, before it leaves.
+
+    First by two words, for which no memory is needed; then, if there is any, with the traceback.
+    """
+    error, at = sys.exc_info()[1], c.block(stage)
+    words[at + c.S_ERROR] = _kind_of(error)
+    words[at + c.S_STATE] = c.StageState.FAILED
+    with contextlib.suppress(MemoryError):
+        why = str(error) if isinstance(error, RingsimError) else f"{type(error).__name__}: {error}"
+        log.exception("%s failed: %s", stage.name.lower(), why.partition("\n")[0])
+
+
+def _kind_of(error: BaseException | None) -> c.StageError:
+    if isinstance(error, MemoryError):
+        return c.StageError.OUT_OF_MEMORY
+    return c.StageError.FATAL if isinstance(error, RingsimError) and error.fatal else c.StageError.FAILED

@@ -13,6 +13,7 @@ Fuzzed against a dict and `sorted` (tests/naive/book.py).
 
 import numpy as np
 
+from ringsim.atomics import prefetch_write
 from ringsim.bits import highest_bit, lowest_bit
 from ringsim.kernel import kernel
 from ringsim.limits import BOOK_LEVELS, BOOK_LEVELS_USED, BOOK_WINDOW
@@ -241,6 +242,16 @@ def book_set(b, side, px, qty):
         elif better:
             _centre(s, side, px)
     s.levels[2 * place + 1] = qty
+
+
+@kernel(inline=True)
+def book_near(b, side, px):
+    """Bring near, in the caches, what setting this level is going to touch. side: 1 or 2; px: any int64."""
+    s = b.sides[side - 1]
+    offset = px - s.base_ticks
+    prefetch_write(s.levels, 2 * _home(px))
+    if 0 <= offset < BOOK_WINDOW:
+        prefetch_write(s.bits, offset >> 6)
 
 
 @kernel

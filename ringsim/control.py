@@ -1,7 +1,8 @@
 """The control page: the few words through which the parent and its stages speak, each with one writer.
 
     line 0..3      the parent: lifecycle, run state, trading (operator), commands
-    block k        stage k: heartbeat, state, what it waits for, watermarks, progress, its own trading word
+    block k        stage k: heartbeat, state, what it waits for, watermarks, progress, its own trading word; and what
+                   chaos asks of it (S_TRAP, S_FAULT), which nobody else writes
 
 A block is four lines of 128 bytes: what changes all the time lies apart from what changes rarely. Offsets are in 64-bit
 words. The lifecycle word has values of ringsim.lifecycle.Lifecycle; trading: ringsim.records.Trading.
@@ -36,6 +37,15 @@ class StageState(IntEnum):
     FAILED = 5
 
 
+class StageError(IntEnum):
+    """What a failed stage says of its end."""
+
+    NONE = 0
+    FAILED = 1  # a replacement may do better
+    FATAL = 2  # a replacement would meet the same: corruption, a contradiction, a disk that stays full
+    OUT_OF_MEMORY = 3  # fatal, too
+
+
 # Parent's words.
 P_LIFECYCLE = 0
 P_RUN = 1
@@ -48,9 +58,12 @@ P_COMMAND_VALUE = 7
 P_GO = 8  # 1: stages may begin slices
 P_OWNER_PID = 9  # the parent, and its start time: whether the segments of this run are in use
 P_OWNER_START = 10
+P_WALL_STEP_S = 11  # what the wall clock of every process of the run is off by, on purpose (procs.wall)
 
 # What a stage waits for, beside ringsim.fold.intake's WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL.
 WAITS_FOR_PARENT = 4
+WAITS_FOR_LOCK = 5  # persistence: another program holds the database's
+WAITS_FOR_SPACE = 6  # persistence: the disk is full
 
 # A stage's words, from the start of its block.
 S_HEARTBEAT_NS = 0
@@ -58,14 +71,19 @@ S_STATE = 1
 S_GENERATION = 2
 S_PID = 3
 S_WAITS = 4  # ringsim.fold.intake: WORKING, NO_INPUT, NO_ROOM, NO_JOURNAL
-S_ERROR = 5  # a Reason, when it failed or halted
+S_ERROR = 5  # StageError, of its last failure
 S_TRADING = LINE + 0  # this stage's trading word; trading is halted if any writer's word says so
 S_SNAPSHOT_WANTED = LINE + 1  # how often the strategy asked for a fresh snapshot
 S_COMMANDS_DONE = LINE + 2  # ingest: commands sequenced
 S_COMMAND_AT = LINE + 3  # ingest: the message before which the last one was put
 S_TRAP = LINE + 8  # where this stage is to die: ringsim.fold.trap.Point, 0: nowhere
 S_TRAP_AT = LINE + 9  # not before it has taken so many inputs
-S_TRAP_HANGS = LINE + 10  # 1: it does not die there, it never comes back
+S_TRAP_HOW = LINE + 10  # how it ends there: ringsim.fold.trap.How
+S_FAULT = LINE + 11  # persistence: how the disk is to fail, ringsim.store.fault.Fault
+S_FAULT_FROM = LINE + 12  # the first step at the disk that fails, counted from 1
+S_FAULT_UNTIL = LINE + 13  # the first one after it that does not
+S_STEPS = LINE + 14  # persistence: steps at the disk that it has taken, its replacements' included
+S_TRAP_NS = LINE + 15  # when the last trap was sprung
 S_NEXT_NS = 2 * LINE + 0  # watermark: its earliest next event that the peer did not cause
 S_FOLDED = 2 * LINE + 1  # watermark: the peer's records folded
 S_INPUTS = 3 * LINE + 0
@@ -73,6 +91,7 @@ S_OUTPUTS = 3 * LINE + 1
 S_ENDED = 3 * LINE + 2
 S_EVENT_NS = 3 * LINE + 3  # time of the last input
 S_LATE_NS = 3 * LINE + 4  # ingest: how late the last message was taken
+S_WALL_STEP_S = 3 * LINE + 5  # the P_WALL_STEP_S that it goes by
 
 _PARENT_WORDS = 4 * LINE
 BLOCK_WORDS = 4 * LINE

@@ -5,9 +5,13 @@ A face turns a RingsimError into that one line and an exit code; anything else i
 
 
 class RingsimError(Exception):
-    """Base of all errors meant for a person. `exit_code`: 1 failure, 2 usage or bad input."""
+    """Base of all errors meant for a person.
+
+    exit_code: 1 failure, 2 usage or bad input. fatal: a stage that is replaced would meet the same again, so the run ends.
+    """
 
     exit_code = 1
+    fatal = False
 
 
 class BadInput(RingsimError):
@@ -31,6 +35,10 @@ class LayoutError(RingsimError):
 
 class SegmentError(RingsimError):
     """Shared memory could not be created or found: full, missing, or already there."""
+
+
+class InjectedFault(RingsimError):
+    """An exception that somebody asked for (ringsim.fold.trap), to see what a stage's exception does to a run."""
 
 
 class Stalled(RingsimError):

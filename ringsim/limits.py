@@ -56,11 +56,20 @@ FEATURE_WINDOW = 1 << 12  # samples of the time window; the documents ask for 10
 START_CASH = 100_000  # quote units
 MAX_FEE_CBPS = 10_000  # hundredths of a basis point: 100 bps
 
+# Storage
+STORAGE_PATIENCE_S = 30  # a disk that is full, or a database locked by others, for longer than this ends the run
+STORE_CHECK_BYTES = (
+    1 << 25
+)  # of a database and its log that a replacement looks at in full: 0.7 s; a larger one at the run's end
+
 # Demos
 DEMO_RATE = 100_000  # records in, or polls, of one step: about a slice's time, so that a step's kernel returns
 DEMO_STEPS = 10_000
 
 # Supervision
+# A reader that lost events gets the whole book once more, which may be more than the ring holds: it loses of that, too, and
+# asks again. The feed goes on between two answers: one costs 1 ms.
+REFRESH_EVERY_NS = 20_000_000
 HEARTBEAT_STALE_NS = 1_000_000_000  # older than this, a stage that is stopped, or has run since, is stalled
 STARVED_NS = 30_000_000_000  # one that has not run at all is waited for this long: a busy machine is no failure
 RESTART_BUDGET = 5

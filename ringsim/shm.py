@@ -9,6 +9,7 @@ Names: `ringsim-<run id>-<what>`, so that the janitor can tell whose they are.
 """
 
 import contextlib
+import errno
 import os
 import sys
 from multiprocessing import resource_tracker, shared_memory
@@ -19,11 +20,19 @@ from ringsim.errors import SegmentError
 FOLDER = Path("/dev/shm")
 PREFIX = "ringsim-"
 _MADV_POPULATE_WRITE = 23  # Linux >= 5.14; not in the mmap module
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM}
 
 
 def segment_name(run_id: str, what: str) -> str:
     """`ringsim-<run id>-<what>`; what: letters, digits, dots."""
     return f"{PREFIX}{run_id}-{what}"
+
+
+def _no_room(name: str, size_bytes: int, error: OSError) -> SegmentError:
+    reason = os.strerror(error.errno or 0)
+    return SegmentError(
+        f"{FOLDER} cannot hold {size_bytes:,} bytes for {name}: {reason}; free some, or lower the capacities"
+    )
 
 
 class Segment(shared_memory.SharedMemory):
@@ -41,6 +50,8 @@ class Segment(shared_memory.SharedMemory):
         except FileExistsError:
             raise SegmentError(f"the shared-memory segment {name} is already there") from None
         except OSError as error:
+            if create and error.errno in _NO_ROOM:  # the name is gone again: SharedMemory saw to it
+                raise _no_room(name, size_bytes, error) from None
             raise SegmentError(f"shared memory {name}: {os.strerror(error.errno or 0)}") from None
         if create:
             try:
@@ -48,14 +59,15 @@ class Segment(shared_memory.SharedMemory):
             except OSError as error:
                 self.close()
                 self.unlink()
-                reason = os.strerror(error.errno or 0)
-                raise SegmentError(
-                    f"{FOLDER} cannot hold {size_bytes:,} bytes for {name}: {reason}; free some, or lower the capacities"
-                ) from None
+                raise _no_room(name, size_bytes, error) from None
         if populate:
-            # An older kernel refuses: then the first touch of each page faults, which costs time and nothing else.
-            with contextlib.suppress(OSError):
-                self._mmap.madvise(_MADV_POPULATE_WRITE)  # type: ignore[attr-defined]
+            self.populate()
+
+    def populate(self) -> None:
+        """Touch every page of this process's mapping. A forked child has the mapping, and none of its pages, yet."""
+        # An older kernel refuses: then the first touch of each page faults, which costs time and nothing else.
+        with contextlib.suppress(OSError):
+            self._mmap.madvise(_MADV_POPULATE_WRITE)  # type: ignore[attr-defined]
 
     def _open(self, name: str, create: bool, size_bytes: int) -> None:
         if sys.version_info >= (3, 13):

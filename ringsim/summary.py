@@ -44,7 +44,7 @@ def orders_summary(strategy: Any, broker: Any) -> dict[str, Any]:
 
 
 def account_summary(broker: Any, instrument: Instrument) -> dict[str, Any]:
-    """Position and money in units, exact."""
+    """Position and money in units, exact; and why trading is halted, if it is."""
     ledger, mark = broker.ledger, int(broker.mark_ticks)
     return {
         "fills": int(broker.counters.fills),
@@ -54,6 +54,7 @@ def account_summary(broker: Any, instrument: Instrument) -> dict[str, Any]:
         "realized_pnl": instrument.money(int(ledger.realized)),
         "unrealized_pnl": instrument.money(int(ledger_unrealized(ledger, mark))),
         "fees": instrument.money(int(ledger.fees)),
+        "halted": Reason(int(broker.risk.halt_reason)).name if int(broker.risk.trading) == Trading.HALTED else None,
     }
 
 

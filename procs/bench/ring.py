@@ -94,10 +94,9 @@ def bench_ring(records: int = 5_000_000, capacity: int = 1024, repeats: int = 9)
     seconds: np.ndarray = np.ndarray((repeats, 4), np.float64, results.buf)
     stolen, total = _stolen()
     pair = (cores[0], cores[-1])
-    _together(
-        pair,
-        lambda: _write(shared, count, batch, repeats, seconds),
-        lambda: _read(shared, count, batch, repeats),
+    together(
+        ("writer", pair[0], lambda: _write(shared, count, batch, repeats, seconds)),
+        ("reader", pair[1], lambda: _read(shared, count, batch, repeats)),
     )
     now_stolen, now_total = _stolen()
     if wrong := int(shared.page[at.WRONG] + shared.page[at.WRONG + 1]):
@@ -158,11 +157,14 @@ def _read(shared: _Shared, count: int, batch: int, repeats: int) -> None:
         measured(lambda: at.stream_in(page, consumer, count))
 
 
-def _together(cores: tuple[int, int], *lives: Callable[[], None]) -> None:
-    """Run both in processes of their own, each on its core, to the end of both. BenchFailed if one dies; no child is left."""
+def together(*lives: tuple[str, int, Callable[[], None]]) -> None:
+    """Run each life (name, core, what it does) in a process of its own, on its core, to the end of all.
+
+    BenchFailed if one dies; no child is left. Call it in a process without threads: it forks.
+    """
     running: dict[int, str] = {}
     try:
-        for name, core, life in zip(("writer", "reader"), cores, lives, strict=True):
+        for name, core, life in lives:
             running[_fork(name, core, life)] = name
         while running:
             pid, status = os.waitpid(-1, 0)

@@ -4,7 +4,7 @@ import random
 import signal
 from collections.abc import Iterator
 
-from procs.chaos.inject import Hanger, Injector, LauncherKiller, ParentKiller, Pauser, Signaller, Trapper
+from procs.chaos.inject import Hanger, LauncherKiller, ParentKiller, Pauser, Signaller, Trapper
 from procs.chaos.scenario import Options, Scenario
 from procs.supervisor import ROLES
 from ringsim.fold.trap import Point
@@ -63,61 +63,70 @@ def _random_points(options: Options) -> Trapper:
 
 
 def _kill(stage: str) -> Scenario:
+    few = stage == "persistence"  # it takes its inputs late and in batches, so its moments go by the strategy's
     return Scenario(
         f"kill-{stage}",
         f"SIGKILL to {stage} in the middle of its work",
-        lambda o: Signaller(signal.SIGKILL, [stage], o.kills, o.seed, _GAP),
+        lambda o: Signaller(signal.SIGKILL, [stage], o.kills, o.seed, _GAP, by="strategy" if few else None),
+        settings=_OFTEN if few else {},
+        least=2 if few else None,  # a death that a busy machine is slow to show costs a good part of the session
+        takes=("kills",),
     )
 
 
 DEATHS: tuple[Scenario, ...] = (
-        *(_kill(role) for role in ROLES),
-        Scenario(
-            "random",
-            "the stages die again and again, at instructions drawn from the seed",
-            _random_points,
-            settings=_OFTEN,
-        ),
-        Scenario(
-            "kill-points",
-            "every stage dies once at each of its named points, also in its commits and its restarts",
-            _kill_points,
-            settings=_OFTEN,
-        ),
-        Scenario(
-            "pause-short",
-            "SIGSTOP for 0.2 s: late, not stalled, so nothing is replaced",
-            lambda o: Pauser(o.stage or "strategy", _SHORT_S, o.seed, _GAP),
-            restarts=lambda strikes: (0, 0),
-        ),
-        Scenario(
-            "pause-long",
-            "SIGSTOP for good: declared stalled, killed, seen dead, replaced",
-            lambda o: Pauser(o.stage or "strategy", _LONG_S, o.seed, _GAP),
-        ),
-        Scenario(
-            "hang-in-kernel",
-            "a stage never comes back from its kernel: it runs without beating, is killed and replaced",
-            lambda o: Hanger(o.stage or "strategy", o.seed, _GAP),
-        ),
-        Scenario(
-            "kill-parent",
-            "SIGKILL to the parent: its stages end with it, and the run is resumed from the memory that it left",
-            lambda o: ParentKiller(o.seed, (200, 5000)),
-            restarts=lambda strikes: (0, 0),
-            settings={"pipeline.slice_us": 100},
-        ),
-        Scenario(
-            "launcher-kill",
-            "SIGKILL to the launcher: its stages die with it, all are started again",
-            lambda o: LauncherKiller(o.seed, _GAP),
-        ),
-        Scenario(
-            "crash-loop",
-            "SIGKILL to the strategy again and again: the budget is spent, trading halts with the reason",
-            lambda o: Signaller(signal.SIGKILL, ["strategy"], 1000, o.seed, (1, 2)),
-            ends="FAILED",
-            least=1,
-            restarts=lambda strikes: (1, strikes),
-        ),
+    *(_kill(role) for role in ROLES),
+    Scenario(
+        "random",
+        "the stages die again and again, at instructions drawn from the seed",
+        _random_points,
+        settings=_OFTEN,
+        takes=("kills", "stage"),
+    ),
+    Scenario(
+        "kill-points",
+        "every stage dies once at each of its named points, also in its commits and its restarts",
+        _kill_points,
+        settings=_OFTEN,
+        takes=("stage",),
+    ),
+    Scenario(
+        "pause-short",
+        "SIGSTOP for 0.2 s: late, not stalled, so nothing is replaced",
+        lambda o: Pauser(o.stage or "strategy", _SHORT_S, o.seed, _GAP),
+        restarts=lambda strikes: (0, 0),
+        takes=("stage",),
+    ),
+    Scenario(
+        "pause-long",
+        "SIGSTOP for good: declared stalled, killed, seen dead, replaced",
+        lambda o: Pauser(o.stage or "strategy", _LONG_S, o.seed, _GAP),
+        takes=("stage",),
+    ),
+    Scenario(
+        "hang-in-kernel",
+        "a stage never comes back from its kernel: it runs without beating, is killed and replaced",
+        lambda o: Hanger(o.stage or "strategy", o.seed, _GAP),
+        takes=("stage",),
+    ),
+    Scenario(
+        "kill-parent",
+        "SIGKILL to the parent: its stages end with it, and the run is resumed from the memory that it left",
+        lambda o: ParentKiller(o.seed, (200, 5000)),
+        restarts=lambda strikes: (0, 0),
+        settings={"pipeline.slice_us": 100},
+    ),
+    Scenario(
+        "launcher-kill",
+        "SIGKILL to the launcher: its stages die with it, all are started again",
+        lambda o: LauncherKiller(o.seed, _GAP),
+    ),
+    Scenario(
+        "crash-loop",
+        "SIGKILL to the strategy again and again: the budget is spent, trading halts with the reason",
+        lambda o: Signaller(signal.SIGKILL, ["strategy"], 1000, o.seed, (1, 2)),
+        ends="FAILED",
+        least=1,
+        restarts=lambda strikes: (1, strikes),
+    ),
 )

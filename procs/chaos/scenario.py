@@ -23,8 +23,9 @@ class Scenario(msgspec.Struct, frozen=True):
 
     settings: configuration that the scenario needs, for the run and its twin. least: faults without which nothing is proved,
     if fewer will do than the injector plans. same: whether the run must have its twin's digest. source: makes, in a scratch
-    folder, the capture that both of them read, and returns it as --source takes it. holds: what else must be true of (run,
-    twin), as problems in words; none when it is.
+    folder, the capture that both of them read, from the one that was asked for, and returns it as --source takes it.
+    sound_twin: the twin reads the one that was asked for. holds: what else must be true of (run,
+    twin), as problems in words; none when it is. takes: options that `make` heeds, of "kills" and "stage".
     """
 
     name: str
@@ -35,5 +36,7 @@ class Scenario(msgspec.Struct, frozen=True):
     settings: dict[str, object] = {}
     least: int | None = None
     same: bool = True
-    source: Callable[[Path, Options], str] | None = None
+    source: Callable[[Path, Options, str], str] | None = None
+    sound_twin: bool = False
     holds: Callable[[dict[str, Any], dict[str, Any]], list[str]] = lambda run, twin: []
+    takes: tuple[str, ...] = ()

@@ -1,10 +1,12 @@
 """What a scenario proved. A fault that could not be injected is INCONCLUSIVE, never a pass."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from procs.chaos.inject import Strike
+from procs.chaos.remains import Remains
 from procs.chaos.scenario import Scenario
 
 PASS, FAIL, INCONCLUSIVE = "PASS", "FAIL", "INCONCLUSIVE"
@@ -21,14 +23,18 @@ class Verdict(msgspec.Struct):
     kills: int
     strikes: list[Strike]
     restarts: int
-    digest: str
-    twin_digest: str
+    digest: str | None
+    twin_digest: str | None  # null where there is no twin: of a run that was not chaos' own
     lost: int
-    duplicated: int
-    recovery_ms: dict[str, float]
+    duplicated: int | None
+    recovery_ms: dict[str, float]  # from each loss seen to the stage's being back
+    detection_ms: dict[str, float]  # from each fault to the parent's having seen it
     lifecycle: list[Any]
     orphans: list[int]
+    zombies: list[int]
     leaked_segments: list[str]
+    descriptors: dict[str, int]  # process -> growth
+    notes: list[str]
     repeat: str
 
 
@@ -46,7 +52,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def judge(
     scenario: Scenario, seed: int, strikes: list[Strike], planned: int, run: dict[str, Any], twin: dict[str, Any],
-    orphans: list[int], leaked: list[str], repeat: str,
+    left: Remains, repeat: str, detection_ms: Sequence[float] = (),
 ) -> Verdict:  # fmt: skip
     """Compare a disturbed run with its undisturbed twin. planned: faults that the injector had in mind."""
     problems = []
@@ -64,8 +70,8 @@ def judge(
     problems += scenario.holds(run, twin)
     if not least <= run["restarts"] <= most:
         problems.append(f"{run['restarts']} replacements for {len(strikes)} faults, expected {least}..{most}")
-    problems += [f"process {pid} is left" for pid in orphans] + [f"segment {name} is left" for name in leaked]
-    short = len(strikes) < (scenario.least or planned)
+    problems += left.problems()
+    short = len(strikes) < min(scenario.least or planned, planned)
     verdict = FAIL if problems else INCONCLUSIVE if short else PASS
     if short:
         problems.append(
@@ -84,8 +90,12 @@ def judge(
         lost=run["market_lost"],
         duplicated=max(0, run["events_published"] - twin["events_published"]),
         recovery_ms=spread(run["recovery_ms"]),
+        detection_ms=spread(list(detection_ms)),
         lifecycle=run["lifecycle"],
-        orphans=orphans,
-        leaked_segments=leaked,
+        orphans=left.orphans,
+        zombies=left.zombies,
+        leaked_segments=left.segments,
+        descriptors=left.descriptors,
+        notes=[],
         repeat=repeat,
     )

@@ -41,6 +41,28 @@ def ring(
     out.result(found)
 
 
+@app.command(epilog="Example: ringsim bench recovery --repeats 9 --json")
+def recovery(
+    source: Annotated[str | None, typer.Option("--source", metavar="SRC", help="sample, or replay:FILE[,FILE...].")] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=1000, help="Rounds; the medians are shown.")] = 15,
+    passes: Annotated[int, typer.Option("--passes", min=1, max=1000, help="Over the capture, in each block.")] = 3,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """What journal and commits cost each stage: its throughput with them, beside the same stage without them."""
+    from procs.bench.recovery import bench_recovery
+
+    out = Output(json)
+    found = bench_recovery(source, repeats, passes)
+    for name, share in found["share"].items():
+        low, high = found["share_spread"][name]
+        out.show(
+            f"{name:<10} {share:7.1%} of its throughput ({low:.1%} to {high:.1%})   "
+            f"{found['events_per_s'][name] / 1e6:6.2f} M events/s with, {found['events_per_s_without'][name] / 1e6:6.2f} without"
+        )
+    out.show(f"medians of {found['repeats']} rounds of {found['passes']} passes over {found['events']:,} events")
+    out.result(found)
+
+
 @app.command(epilog="Example: ringsim bench backtest --source replay:first.gz,second.gz --repeats 9 --json")
 def backtest(
     source: Annotated[str, typer.Option("--source", metavar="SRC", help="As of `ringsim backtest`.")] = "sample",

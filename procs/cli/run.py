@@ -76,11 +76,15 @@ def _resumed(run: str, *, alone: bool) -> Any:
     from procs.folders import state_root
     from procs.resume import resumption
     from ringsim.errors import BadInput
+    from ringsim.store.errors import StoreCorrupt
     from ringsim.store.runs import RunIndex
 
     if not alone:
         raise BadInput("--resume goes on as the run was begun: it takes no other option but --live and --json")
-    found = resumption(RunIndex(state_root()).resolve(run).folder)
+    try:
+        found = resumption(RunIndex(state_root()).resolve(run).folder)
+    except StoreCorrupt as error:  # what the user gave cannot be used
+        raise BadInput(str(error)) from None
     say(f"resuming run {found.prepared.run_id}" + ("" if found.adopt else " from its first message"))
     return found.manifest, found.prepared, found.adopt
 

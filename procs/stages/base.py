@@ -15,6 +15,7 @@ from ringsim.fold.intake import Intake, finished
 from ringsim.fold.journal import HEAD
 from ringsim.fold.near import state_words
 from ringsim.fold.outbox import Outbox
+from ringsim.fold.rehearsal import ALONE, SHARING, Script, rehearsal
 from ringsim.records import Trading
 from ringsim.ring.layout import C_RELEASED
 from ringsim.ring.ring import R_LAPS, R_LOST, R_NEXT, R_SEEN
@@ -92,11 +93,16 @@ class FoldStage:
     stage: Stage
     name: str
 
-    def __init__(self, segments: Segments, setup: np.ndarray, *, peer: str, output: str, out: Outbox) -> None:
+    def __init__(
+        self, segments: Segments, setup: np.ndarray, *, peer: str, output: str, out: Outbox, script: Script | None
+    ) -> None:
         plan, rings = segments.plan, segments.rings
         self.copies = segments.copies[self.name]
         self.hops, self.out, self.control = segments.hops, out, segments.control
         self.waiter = waiter(plan.waits[self.name])
+        self.practice = rehearsal(
+            script, self.copies.states.dtype, SHARING if plan.waits[self.name] == "yield" else ALONE
+        )
         self.intake = Intake(
             rings["market"].consumer(self.name, resync="newest"),
             rings[peer].consumer(self.name),

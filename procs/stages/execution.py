@@ -10,6 +10,8 @@ from ringsim.broker.latency import latency_entry_min
 from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, Stage
 from ringsim.fold.intake import (
     A_REASON,
+    A_TURN,
+    I_BLOCK,
     I_SIMULATED,
     KEY_CREATED,
     KEY_DELIVER,
@@ -25,8 +27,11 @@ from ringsim.fold.intake import (
     take_input,
 )
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
+from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
-from ringsim.fold.positions import CONTROL, NOTHING, PEER, TIMER
+from ringsim.fold.positions import CONTROL, MARKET, NOTHING, PEER, TIMER
+from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
+from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
 from ringsim.limits import EXECUTION_OUT
@@ -45,7 +50,7 @@ _SETTLE = 32
 
 
 @kernel
-def _observe_reports(out, hops, sent):
+def observe_reports(out, hops, sent):
     """Latencies that are whole once the reports are on their way."""
     for i in range(out.count[0]):
         report = out.records[i]
@@ -71,7 +76,7 @@ def show_account(b, control, value):
 
 
 @kernel
-def _fold(b, journal, stream, out):
+def _hand(b, journal, stream, out):
     """Hand the journal's last entry to the fold."""
     entry = (b.pos.journal - 1) & journal.mask
     seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], b.pos.now_ns
@@ -84,7 +89,14 @@ def _fold(b, journal, stream, out):
 
 
 @kernel
-def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, inputs):
+def _fold(b, intake, stream, out):
+    """Fold the input that was just taken."""
+    trap(intake.control, intake.setup[I_BLOCK], FOLDING, b.pos.journal)
+    _hand(b, intake.journal, stream, out)
+
+
+@kernel
+def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     b, journal = states[0], intake.journal
     simulated = intake.setup[I_SIMULATED] == 1
@@ -95,7 +107,11 @@ def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, i
             settle(intake, b.pos, b.timer_ns)
             if over(intake, b.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 break
-            stay_near(intake, b.pos, memory)
+            for _ in range(practice.at[NEAR]):
+                stay_near(intake, b.pos, memory)
+            for _ in range(rehearses(practice, intake.at[A_TURN])):
+                _hand(practice.state[0], journal, rehearsal_next(practice, journal, b.pos.journal), out)
+                out.count[0] = 0
             idle(waiter)
             if b.pos.ended != 0:
                 break  # perhaps for good: only the worker can say so
@@ -107,9 +123,11 @@ def execution_slice(states, memory, intake, out, hops, cell, waiter, until_ns, i
                 if (order.flag_bits & _BY_TICK) != 0:
                     observe(hops[_TICK], b.pos.now_ns - order.trigger_ns)
                 observe(hops[_HOP], b.pos.now_ns - order.created_ns)
-        _fold(b, journal, stream, out)
+        if stream == MARKET:
+            near_level(b.book, intake.market.ring, b.pos.market + EVENTS)
+        _fold(b, intake, stream, out)
         if out.count[0] > 0:
-            _observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
+            observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
             emit(intake, b.pos, out)
         done += 1
         if done % _SETTLE == 0:
@@ -127,7 +145,7 @@ def execution_control(states, intake, out, code, value):
     b = states[0]
     if take_control(intake, b.pos, code, value) == NOTHING:
         return False
-    _fold(b, intake.journal, CONTROL, out)
+    _fold(b, intake, CONTROL, out)
     emit(intake, b.pos, out)
     settle(intake, b.pos, b.timer_ns)
     return True
@@ -139,7 +157,7 @@ def execution_redo(states, intake, out, head):
     b = states[0]
     while b.pos.journal < head:
         stream = step_over(intake, b.pos)
-        _fold(b, intake.journal, stream, out)
+        _fold(b, intake, stream, out)
         if not emit_again(intake, b.pos, out):
             return False
     return True
@@ -150,7 +168,7 @@ class ExecutionStage(FoldStage):
 
     stage, name = Stage.EXECUTION, "execution"
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, script: Script | None = None) -> None:
         latency = segments.good("execution").p.latency
         setup = intake_setup(
             segments.plan,
@@ -166,7 +184,7 @@ class ExecutionStage(FoldStage):
         )
         self.cell = np.zeros(len(ACCOUNT_CELL), np.int64)
         out = make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
-        super().__init__(segments, setup, peer="orders", output="reports", out=out)
+        super().__init__(segments, setup, peer="orders", output="reports", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
         arguments = (
@@ -174,6 +192,7 @@ class ExecutionStage(FoldStage):
             self.memory,
             self.intake,
             self.out,
+            self.practice,
             self.hops,
             self.cell,
             self.waiter,

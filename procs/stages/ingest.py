@@ -19,7 +19,7 @@ from procs.stages.base import RedoMismatch
 from procs.states import ENDED, ENDED_STOPPED, ENDS_NOT
 from procs.topology import HOPS, Segments
 from ringsim import control as c
-from ringsim.atomics import load_acquire, now_ns, prefetch_read, store_release
+from ringsim.atomics import load_acquire, now_ns, pause, prefetch_read, store_release
 from ringsim.book import LOADING, VALID, book_best, book_next, book_qty
 from ringsim.control import CELL_FEED, CELL_MARKET, FEED_CELL, MARKET_CELL, Stage, block
 from ringsim.fold.call import called
@@ -27,9 +27,12 @@ from ringsim.fold.commit import EVERY_NS, commit, resume
 from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
 from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state, state_words
+from ringsim.fold.neighbour import Neighbour, neighbour_waits
+from ringsim.fold.rehearsal import Rehearsal, Script, rehearsal, rehearsal_undo, rehearses
 from ringsim.fold.trap import (
     BEFORE_JOURNAL,
     FOLDED,
+    FOLDING,
     JOURNALLED,
     PUBLISHED,
     REDO,
@@ -38,14 +41,15 @@ from ringsim.fold.trap import (
     trap_half_record,
 )
 from ringsim.kernel import kernel
+from ringsim.limits import REFRESH_EVERY_NS
 from ringsim.market.binance import make_scratch
-from ringsim.market.capture import open_capture
+from ringsim.market.capture import INDEX, open_capture
 from ringsim.market.events import Events, make_events
 from ringsim.market.feed import feed_control, feed_snapshot, feed_step
 from ringsim.records import MARKET_WORDS, ControlCode, Trading
 from ringsim.ring import batch_max, publish, put, room
 from ringsim.ring.ring import P_NEXT, Producer
-from ringsim.ring.wait import idle, reset, waiter
+from ringsim.ring.wait import HANDOVER, idle, reset, waiter
 from ringsim.telemetry.cell import write_cell
 from ringsim.telemetry.histogram import observe
 
@@ -64,7 +68,7 @@ class Ingest(NamedTuple):
 
     text, index: the messages of the run. sent: int64[8], private: events of the message sent so far, why there is nothing
     to do, journal position up to which entries may be overwritten, the parent's epoch that the slice goes by,
-    rounds without an input.
+    rounds without an input, when the next wish for a snapshot may be answered.
     """
 
     text: np.ndarray
@@ -78,7 +82,23 @@ class Ingest(NamedTuple):
     sent: np.ndarray
 
 
-_SENT, _REASON, _COMMITTED, _EPOCH, _TURN = range(5)
+class Practice(NamedTuple):
+    """What ingest rehearses: the messages of a recording, folded into a twin. index: empty if there is none."""
+
+    text: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # shadows tuple.index, which nobody calls
+    twin: Rehearsal
+
+
+def practice(recording: tuple[Script, np.ndarray, np.ndarray] | None, dtype: np.dtype) -> Practice:
+    """recording: the script (of states alone), text and index; None: nothing is rehearsed."""
+    if recording is None:
+        return Practice(np.zeros(1, np.uint8), np.zeros(0, INDEX).view(np.recarray), rehearsal(None, dtype))
+    script, text, index = recording
+    return Practice(text, index, rehearsal(script, dtype))
+
+
+_SENT, _REASON, _COMMITTED, _EPOCH, _TURN, _ANSWER_NS = range(6)
 _PUBLISH, _LATE = HOPS.index("publish"), HOPS.index("late")
 _MY_BLOCK = block(Stage.INGEST)
 _WANTED = block(Stage.STRATEGY) + c.S_SNAPSHOT_WANTED
@@ -86,7 +106,7 @@ _STOPPING = int(c.RunState.STOPPING)
 _END_OF_FEED = int(ControlCode.END_OF_FEED)
 
 
-@kernel
+@kernel(inline=True)
 def _due_ns(g, message):
     """When a message arrives, realtime; 0 under the simulated clock and at full speed: now."""
     if g.setup[G_SIMULATED] == 1 or g.setup[G_SPEED_NUM] == 0:
@@ -95,7 +115,7 @@ def _due_ns(g, message):
     return g.control[c.P_START_NS] + offset * g.setup[G_SPEED_DEN] // g.setup[G_SPEED_NUM]
 
 
-@kernel
+@kernel(inline=True)
 def _choose(s, g, now):
     """Journal the next input, if there is one; returns its kind or -1."""
     position = s.journal
@@ -114,8 +134,9 @@ def _choose(s, g, now):
         kind, seq = COMMAND, s.commands
         g.journal.words[start] = g.control[c.P_COMMAND_CODE]
         g.journal.words[start + 1] = g.control[c.P_COMMAND_VALUE]
-    elif g.control[_WANTED] > s.snapshots and s.feed.book.valid == VALID:
+    elif g.control[_WANTED] > s.snapshots and s.feed.book.valid == VALID and now >= g.sent[_ANSWER_NS]:
         kind, seq = SNAPSHOT, g.control[_WANTED]  # one answers all that was asked so far
+        g.sent[_ANSWER_NS] = now + REFRESH_EVERY_NS
     elif s.feed.next >= g.index.size or g.control[c.P_RUN] == _STOPPING:
         kind, seq = END, s.feed.next
         g.journal.words[start] = g.control[c.P_RUN] == _STOPPING
@@ -133,12 +154,13 @@ def _choose(s, g, now):
     return kind
 
 
-@kernel
+@kernel(inline=True)
 def _fold(s, g):
     """Fold the journal's next entry; its events are then in the outbox, their times those of this run's clock."""
     base = journal_slot(g.journal, s.journal)
     kind, time = g.journal.words[base + E_STREAM], g.journal.words[base + E_NOW]
     s.journal += 1
+    trap(g.control, _MY_BLOCK, FOLDING, s.journal)
     if kind == MESSAGE:
         s.event_ns = g.index[min(s.feed.next, g.index.size - 1)].recv_ns
         feed_step(s.feed, g.text, g.index, g.scratch, g.events)
@@ -165,8 +187,8 @@ def _fold(s, g):
             event.recv_ns, event.exch_ns = s.recv_ns, min(s.exch_ns, s.recv_ns - 1)
 
 
-@kernel
-def _send(s, g):
+@kernel(inline=True)
+def send(s, g):
     """Publish what there is room for of the message under way. Returns whether all of it is out."""
     total = g.events.count[0]
     trap(g.control, _MY_BLOCK, FOLDED, s.journal)
@@ -181,9 +203,11 @@ def _send(s, g):
                 return False
         words, first = g.events.words, g.sent[_SENT] * MARKET_WORDS
         trap_half_record(g.control, _MY_BLOCK, s.journal, g.market, s.out, words, first)
-        for i in range(g.sent[_SENT], g.sent[_SENT] + n):
-            put(g.market, s.out, g.events.words, i * MARKET_WORDS)
-            s.out += 1
+        # The first one last: readers wait at it, and leave the lines of the others alone while they are written.
+        for i in range(1, n):
+            put(g.market, s.out + i, words, first + i * MARKET_WORDS)
+        put(g.market, s.out, words, first)
+        s.out += n
         trap(g.control, _MY_BLOCK, WRITTEN, s.journal)
         publish(g.market, n)
         trap(g.control, _MY_BLOCK, PUBLISHED, s.journal)
@@ -193,7 +217,7 @@ def _send(s, g):
     return True
 
 
-@kernel
+@kernel(inline=True)
 def _stay_near(s, g, memory):
     """One round without an input: keep near what the next message needs, its text first of all."""
     turn = g.sent[_TURN]
@@ -204,6 +228,16 @@ def _stay_near(s, g, memory):
     if s.feed.next < g.index.size:
         message = g.index[s.feed.next]
         prefetch_read(g.text, message.offset + (64 * turn) % message.length)
+
+
+@kernel
+def _rehearse(g, practice):
+    """Fold one message of the recording, as if it had arrived."""
+    twin = practice.twin.state[0]
+    feed_step(twin.feed, practice.text, practice.index, g.scratch, g.events)
+    g.events.count[0] = 0
+    if twin.feed.next >= practice.index.size:
+        rehearsal_undo(practice.twin)
 
 
 @kernel
@@ -238,14 +272,14 @@ def _show_feed(s, g, cell):
 
 
 @kernel
-def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inputs):
+def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, waiter, until_ns, inputs):
     """Take, fold and publish inputs until `inputs` are done, the time is over, or the ring is full. Returns how many."""
     s = states[0]
     done = 0
     simulated = g.setup[G_SIMULATED] == 1
     while done < inputs:
         if g.events.count[0] > 0:
-            if not _send(s, g):
+            if not send(s, g):
                 now = now_ns()
                 if called(g.control, _MY_BLOCK, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns:
                     break
@@ -263,7 +297,12 @@ def ingest_slice(states, memory, g, hops, cell, feed_cell, waiter, until_ns, inp
             if over or g.sent[_REASON] == NO_JOURNAL or s.ended != ENDS_NOT:
                 break
             _stay_near(s, g, memory)
-            idle(waiter)
+            for _ in range(rehearses(practice.twin, g.sent[_TURN])):
+                _rehearse(g, practice)
+            if waiter[0] == HANDOVER and not neighbour_waits(neighbour, g.control, now):
+                pause()
+            else:
+                idle(waiter)
             continue
         reset(waiter)
         g.sent[_REASON] = WORKING
@@ -311,13 +350,23 @@ class IngestStage:
 
     stage, name = Stage.INGEST, "ingest"
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, recording: tuple[Script, np.ndarray, np.ndarray] | None = None) -> None:
         plan = segments.plan
         capture = open_capture(Path(plan.capture_folder))
         self.plan, self.capture, self.control = plan, capture, segments.control
         self.hops = segments.hops
         self.copies = segments.copies[self.name]
         self.waiter = waiter(plan.waits[self.name])
+        market, orders = segments.rings["market"], segments.rings["orders"]
+        self.neighbour = Neighbour(
+            market.ring.header,
+            market.consumer("execution").line,
+            orders.ring.header,
+            orders.consumer("execution").line,
+            block(Stage.EXECUTION) + c.S_NEXT_NS,
+            np.zeros(1, np.int64),
+        )
+        self.practice = practice(recording, self.copies.states.dtype)
         setup = np.zeros(G_WORDS, np.int64)
         setup[G_SIMULATED], setup[G_FIRST_NS] = plan.simulated, capture.meta.first_recv_ns
         setup[G_SPEED_NUM], setup[G_SPEED_DEN] = plan.speed
@@ -346,11 +395,8 @@ class IngestStage:
 
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
         self.g.sent[_EPOCH] = epoch
-        done = int(
-            ingest_slice(
-                self.state, self.memory, self.g, self.hops, self.cell, self.feed_cell, self.waiter, until_ns, inputs
-            )
-        )
+        state, shown = (self.state, self.memory), (self.hops, self.cell, self.feed_cell)
+        done = int(ingest_slice(*state, self.g, self.practice, self.neighbour, *shown, self.waiter, until_ns, inputs))
         used = int(self.state[0].journal) - int(self.g.sent[_COMMITTED])
         whole = int(self.g.events.count[0]) == 0  # a message half sent belongs to neither state
         full = used >= (self.g.journal.mask + 1) * 3 // 4

@@ -1,7 +1,11 @@
 """The persistence process: a gating reader of orders and reports, which releases what the database holds.
 
-Invariant: a ring's slot is released only after the transaction that holds its record is committed, so a killed process
-loses nothing: its successor reads on at the cursors of the database.
+Invariants:
+- A ring's slot is released only after the transaction that holds its record is committed, so a killed process loses
+  nothing: its successor reads on at the cursors of the database.
+- What was acknowledged so is in the database, or the stage does not begin: a log that was cut, a page that was overwritten
+  while nobody wrote, is named and never continued.
+- Storage that refuses for a while (locked, full) is waited for; the records stay in their rings meanwhile.
 """
 
 import contextlib
@@ -12,21 +16,25 @@ from pathlib import Path
 import numpy as np
 
 from procs.logs import LOGGER
+from procs.stages.patience import Patience
 from procs.topology import Segments
-from ringsim.control import Stage, block
+from ringsim.control import S_HEARTBEAT_NS, S_WAITS, WAITS_FOR_LOCK, WAITS_FOR_SPACE, Stage, block
 from ringsim.fold.intake import NO_INPUT, WORKING
 from ringsim.fold.trap import BEFORE_RELEASE, FOLDED, RELEASED, WRITTEN, trap
 from ringsim.kernel import kernel
+from ringsim.limits import STORE_CHECK_BYTES
 from ringsim.records import MARKET_EVENT, Trading
 from ringsim.ring import OK, available, poll, release
 from ringsim.ring.layout import W_PUBLISHED
 from ringsim.ring.ring import R_NEXT
-from ringsim.store.errors import StoreError
+from ringsim.store.errors import StoreCorrupt, StoreError, StoreLocked
+from ringsim.store.fault import Fault, as_error, step_fault
 from ringsim.store.runlog import NAME as LOG_NAME
 from ringsim.store.runlog import RunLog
 from ringsim.store.sqlite import Store
 
 _MOST = 4096  # records of one transaction and ring
+_SLOW_S = 0.1  # of a step at a disk that is slow on purpose
 _NAP_MIN_S, _NAP_MAX_S = 0.001, 0.04  # with nothing to write; each look costs a stage on the same core about 0.1 ms
 
 
@@ -68,8 +76,10 @@ class PersistenceStage:
             name: np.zeros(_MOST * segments.rings[name].ring.width, np.int64) for name in ("orders", "reports")
         }
         self.dtypes = {name: segments.rings[name].dtype for name in ("orders", "reports")}
-        # The kernel still has what a killed writer wrote: no need to look at every page before going on.
-        self.store = Store.open(plan.database, wait=time.sleep, check="none")
+        self.reason = NO_INPUT
+        self.nap_s = _NAP_MIN_S
+        self.patience = Patience(plan.storage_patience_s, logging.getLogger(LOGGER))
+        self.store = self._opened(Path(plan.database))
         facts = self.store.facts
         self.log = RunLog(
             Path(plan.folder) / LOG_NAME,
@@ -83,8 +93,55 @@ class PersistenceStage:
         self.written = 0
         self.log_failed = False
         self.last_batch_ns = time.monotonic_ns()
-        self.reason = NO_INPUT
-        self.nap_s = _NAP_MIN_S
+
+    def _opened(self, path: Path) -> Store:
+        """The database, at its cursors; as long as it is locked or the disk full, once more."""
+        size_bytes = sum(p.stat().st_size for p in (path, path.with_name(path.name + "-wal")) if p.exists())
+        while True:
+            try:
+                store = Store.open(
+                    path,
+                    wait=self._wait_for_lock,
+                    seam=self._step,
+                    check="pages" if size_bytes <= STORE_CHECK_BYTES else "none",
+                )
+            except StoreError as error:
+                self._refused(error)
+                continue
+            self.patience.granted()
+            break
+        for name, consumer in (("orders", self.orders), ("reports", self.reports)):
+            stored, acknowledged = store.next_seq(name), int(consumer.at[R_NEXT])
+            if stored < acknowledged:
+                store.close()
+                raise StoreCorrupt(
+                    f"{path} holds {stored} {name} records and {acknowledged} were stored: its log was cut or overwritten; "
+                    "keep it for inspection and run again"
+                )
+        return store
+
+    def _step(self, step: str) -> None:
+        """One of the store's steps at the disk, which fails or takes long if that was asked from outside."""
+        fault = step_fault(self.control, block(self.stage))
+        if fault is Fault.SLOW:
+            time.sleep(_SLOW_S)
+        elif fault is not Fault.NONE:
+            raise as_error(fault)
+
+    def _wait_for_lock(self, seconds: float) -> None:
+        """Another program writes: say so, beat, and let it."""
+        at = block(self.stage)
+        self.control[at + S_WAITS], self.control[at + S_HEARTBEAT_NS] = WAITS_FOR_LOCK, time.monotonic_ns()
+        time.sleep(seconds)
+
+    def _refused(self, error: StoreError) -> None:
+        """Wait a little for storage that may take it later; anything else, or too long a wait, is the stage's end."""
+        if not error.transient:
+            raise error
+        self.patience.refused(error)
+        self.reason = WAITS_FOR_LOCK if isinstance(error, StoreLocked) else WAITS_FOR_SPACE
+        time.sleep(self.nap_s)
+        self.nap_s = min(2 * self.nap_s, _NAP_MAX_S)
 
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
         """One transaction when a batch is together or the last one is 50 ms old; else a wait."""
@@ -106,7 +163,13 @@ class PersistenceStage:
         for name, consumer in (("reports", self.reports), ("orders", self.orders)):
             counts[name] = int(copy_out(consumer, self.buffers[name]))
         self._trap(FOLDED)
-        self.write(counts)
+        try:
+            self.write(counts)
+        except StoreError as error:
+            self._refused(error)
+            self._watch_market()
+            return 0
+        self.patience.granted()
         self._trap(BEFORE_RELEASE)
         release(self.orders, counts["orders"])
         self._trap(RELEASED)

@@ -8,6 +8,8 @@ from ringsim.broker.latency import latency_entry_min, latency_response_min
 from ringsim.control import P_START_NS, S_SNAPSHOT_WANTED, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
+    A_TURN,
+    I_BLOCK,
     I_SIMULATED,
     KEY_CREATED,
     KEY_DELIVER,
@@ -23,8 +25,11 @@ from ringsim.fold.intake import (
     take_input,
 )
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
+from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
+from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
+from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import FEATURES, ORDER, ControlCode
@@ -38,7 +43,7 @@ _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom 
 
 
 @kernel
-def _fold(s, schedule, journal, stream, out):
+def _hand(s, schedule, journal, stream, out):
     """Hand the journal's last entry to the fold."""
     entry = (s.pos.journal - 1) & journal.mask
     seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], s.pos.now_ns
@@ -51,7 +56,14 @@ def _fold(s, schedule, journal, stream, out):
 
 
 @kernel
-def strategy_slice(states, memory, schedule, intake, out, hops, waiter, until_ns, inputs):
+def _fold(s, schedule, intake, stream, out):
+    """Fold the input that was just taken."""
+    trap(intake.control, intake.setup[I_BLOCK], FOLDING, s.pos.journal)
+    _hand(s, schedule, intake.journal, stream, out)
+
+
+@kernel
+def strategy_slice(states, memory, schedule, intake, out, practice, hops, waiter, until_ns, inputs):
     """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
     s, journal = states[0], intake.journal
     realtime = intake.setup[I_SIMULATED] == 0
@@ -62,14 +74,20 @@ def strategy_slice(states, memory, schedule, intake, out, hops, waiter, until_ns
             settle(intake, s.pos, s.timer_ns)
             if over(intake, s.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
                 return done
-            stay_near(intake, s.pos, memory)
+            for _ in range(practice.at[NEAR]):
+                stay_near(intake, s.pos, memory)
+            for _ in range(rehearses(practice, intake.at[A_TURN])):
+                _hand(practice.state[0], schedule, journal, rehearsal_next(practice, journal, s.pos.journal), out)
+                out.count[0] = 0
             idle(waiter)
             if s.pos.ended != 0:
                 return done  # perhaps for good: only the worker can say so
             continue
         reset(waiter)
         now = s.pos.now_ns
-        _fold(s, schedule, journal, stream, out)
+        if stream == MARKET:
+            near_level(s.book, intake.market.ring, s.pos.market + EVENTS)
+        _fold(s, schedule, intake, stream, out)
         if stream == LOST:
             intake.control[_WANTED] = s.pos.laps  # a count that only grows: ingest answers what it has not answered
         elif stream == MARKET:
@@ -93,7 +111,7 @@ def strategy_control(states, schedule, intake, out, code, value):
     s = states[0]
     if take_control(intake, s.pos, code, value) == NOTHING:
         return False
-    _fold(s, schedule, intake.journal, CONTROL, out)
+    _fold(s, schedule, intake, CONTROL, out)
     emit(intake, s.pos, out)
     settle(intake, s.pos, s.timer_ns)
     return True
@@ -105,7 +123,7 @@ def strategy_redo(states, schedule, intake, out, head):
     s = states[0]
     while s.pos.journal < head:
         stream = step_over(intake, s.pos)
-        _fold(s, schedule, intake.journal, stream, out)
+        _fold(s, schedule, intake, stream, out)
         if not emit_again(intake, s.pos, out):
             return False
     return True
@@ -116,7 +134,7 @@ class StrategyStage(FoldStage):
 
     stage, name = Stage.STRATEGY, "strategy"
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, script: Script | None = None) -> None:
         self.schedule = schedule_of(segments.plan)
         self.paced = len(self.schedule) > 0 and not segments.plan.simulated  # its times are of the feed's clock
         latency = segments.good("execution").p.latency
@@ -133,16 +151,13 @@ class StrategyStage(FoldStage):
             triggers=False,
         )
         out = make_outbox(ORDER, FEATURES, STRATEGY_OUT)
-        super().__init__(segments, setup, peer="reports", output="orders", out=out)
+        super().__init__(segments, setup, peer="reports", output="orders", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
         if self.paced and not self._knows_the_clock():
             return 0
-        return int(
-            strategy_slice(
-                self.state, self.memory, self.schedule, self.intake, self.out, self.hops, self.waiter, until_ns, inputs
-            )
-        )
+        state, out = (self.state, self.memory, self.schedule), (self.out, self.practice, self.hops)
+        return int(strategy_slice(*state, self.intake, *out, self.waiter, until_ns, inputs))
 
     def _knows_the_clock(self) -> bool:
         """Tell the fold when the feed began, as an input of its own; a run that is resumed begins anew. False: no room now."""

@@ -1,5 +1,7 @@
 """Stage by name."""
 
+from typing import Any
+
 from procs.stages.base import StageProgram
 from procs.stages.execution import ExecutionStage
 from procs.stages.ingest import IngestStage
@@ -15,6 +17,6 @@ STAGES: dict[str, type] = {
 }
 
 
-def program(name: str, segments: Segments) -> StageProgram:
-    """The stage's program over a run's segments."""
-    return STAGES[name](segments)
+def program(name: str, segments: Segments, *rehearsed: Any) -> StageProgram:
+    """The stage's program over a run's segments. rehearsed: what it does while it waits (procs.rehearsal), if anything."""
+    return STAGES[name](segments, *rehearsed)

@@ -3,8 +3,9 @@
     fill ──> ledger ──> FILL report ──> risk: day loss, drawdown, losses in a row ──> halt?
     halt ──> HALTED ──> CANCELLED for all that rests, then for all new orders in flight; later ones are REJECTED by risk
 
-After each input that changed the account its identities are checked (`ledger_check`); a breach, there or in the states of
-an order, halts with its name. Then one ACCOUNT record says how the account stands.
+The account's identities are checked after each input that changed it, after each record that the exchange acted on, and
+before each ACCOUNT: memory can be damaged between two fills. A breach, there or in the states of an order, halts with its
+name. Then one ACCOUNT record says how the account stands.
 """
 
 import numpy as np
@@ -185,10 +186,23 @@ def fill_order(s, k, px, qty, liquidity, seq, now, out):
 
 
 @kernel
+def account_whole(s):
+    """Whether the account's identities hold: the ledger's own, and as many fills in it as were reported."""
+    return s.ledger.fills == s.counters.fills and ledger_check(s.ledger, s.mark_ticks)
+
+
+@kernel
+def watch_account(s):
+    """Note a breach of the account's identities, unless trading is halted already."""
+    if s.risk.trading != _HALTED and not account_whole(s):
+        s.breach = _LEDGER_IDENTITY
+
+
+@kernel
 def finish_input(s, now, out):
     """Close an input that changed the account: identities, ACCOUNT."""
-    mark = update_mark(s)
-    if not ledger_check(s.ledger, mark):
+    update_mark(s)
+    if not account_whole(s):
         s.breach = _LEDGER_IDENTITY
     if s.breach != 0:
         halt(s, s.breach, now, out)

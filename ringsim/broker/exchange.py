@@ -12,8 +12,9 @@ Invariants:
 - Each record of the orders ring gets exactly one report that returns its credit (ringsim.broker.reports).
 - A report names what caused it: the market event that filled or halted, the trigger of the record that it answers or acts
   on, the END_OF_FEED event for the expiry; -1 for an account that only the clock asked for.
-- After each input that changed the account (a fill or a halt) its identities hold, or trading halts with LEDGER_IDENTITY;
-  one ACCOUNT record follows. One input makes at most EXECUTION_OUT records.
+- After each input that changed the account (a fill or a halt), each record acted on and each account told its identities
+  hold, or trading halts with LEDGER_IDENTITY; after a change one ACCOUNT record follows. One input makes at most
+  EXECUTION_OUT records.
 - Between BEGIN of a snapshot, or a GAP, and the next SNAPSHOT_END nothing fills and new orders are NO_BOOK; resting orders
   stay, and then stand no further back than the whole new level: F = min(F, level).
 - Nothing executes outside READY and RUNNING: new orders are PROVISIONAL then. Resting orders stay in the market.
@@ -36,6 +37,7 @@ from ringsim.broker.account import (
     halt,
     halted,
     update_mark,
+    watch_account,
 )
 from ringsim.broker.latency import latency_entry
 from ringsim.broker.liquidity import forget_taken, level_was_set
@@ -126,6 +128,7 @@ def _set_timer(s):
 @kernel
 def _finish(s, now, out):
     """What every input ends with that touched the account or the timers."""
+    watch_account(s)
     if s.touched != 0 or s.breach != 0:
         finish_input(s, now, out)
     _set_timer(s)
@@ -375,6 +378,10 @@ def _account_now(s, flags, now, out):
     if reason != 0:
         halt(s, reason, now, out)
         s.touched = 0
+    watch_account(s)
+    if s.breach != 0:
+        halt(s, s.breach, now, out)
+        s.breach, s.touched = 0, 0
     report_account(s, out, flags, s.risk.halt_reason, now)
 
 

@@ -221,12 +221,16 @@ class Pipeline(Section, frozen=True, kw_only=True):
     placement: Literal["auto", "none"] = "auto"
     lossless_market: bool = False  # realtime: whether the feed waits for the strategy; the simulated clock always waits
     warmup_ticks: Annotated[int, _within(1, 1_000_000)] = 1_000
+    rehearse: bool = (
+        True  # realtime: a waiting stage folds a made-up market, so that the next message finds it in practice
+    )
     slice_us: Annotated[
         int, _within(10, limits.SLICE_NS // 1000, why="signals and commands are seen between slices")
     ] = limits.SLICE_NS // 1000
     journal_entries: Annotated[int, _within(1 << 10, 1 << 20)] = limits.JOURNAL_ENTRIES
     restart_budget: Annotated[int, _within(0, 1_000)] = limits.RESTART_BUDGET
     restart_window_s: Annotated[int, _within(1, 86_400)] = limits.RESTART_WINDOW_NS // 1_000_000_000
+    storage_patience_s: Annotated[int, _within(1, 86_400)] = limits.STORAGE_PATIENCE_S  # a full disk, a locked database
     wait: Wait = Wait()
     cores: Cores = Cores()
 

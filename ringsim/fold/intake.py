@@ -98,12 +98,12 @@ class Intake(NamedTuple):
     at: np.ndarray
 
 
-@kernel
+@kernel(inline=True)
 def _word(ring, seq, word):
     return ring.words[(seq & ring.mask) * ring.width + word]
 
 
-@kernel
+@kernel(inline=True)
 def _journal_ring(intake, pos, consumer, seq):
     """Copy a ring's record in place to the next journal entry."""
     ring = consumer.ring
@@ -128,7 +128,7 @@ def _market_end(intake, pos):
     return ((word >> _KIND_SHIFT) & 255) == _CONTROL and ((word >> _CODE_SHIFT) & 0xFFFF) == _END
 
 
-@kernel
+@kernel(inline=True)
 def _journalled(intake, pos, stream, seq, now):
     """The input whose record lies in the journal's next entry has happened."""
     control, at = intake.control, intake.setup[I_BLOCK]
@@ -138,7 +138,7 @@ def _journalled(intake, pos, stream, seq, now):
     trap(control, at, JOURNALLED, pos.journal)
 
 
-@kernel
+@kernel(inline=True)
 def _take(intake, pos, stream, key):
     """Journal the chosen input and step over it."""
     seq = pos.journal
@@ -160,7 +160,7 @@ def _take(intake, pos, stream, key):
     return stream
 
 
-@kernel
+@kernel(inline=True)
 def _has_room(intake, pos):
     if pos.journal - intake.at[A_COMMITTED] > intake.journal.mask:
         intake.at[A_REASON] = NO_JOURNAL
@@ -171,8 +171,9 @@ def _has_room(intake, pos):
     return True
 
 
-@kernel
-def _take_simulated(intake, pos, timer_ns):
+@kernel(inline=True)
+def choose_simulated(intake, pos, timer_ns):
+    """Protocol P4: the stream of the next input and its key; NOTHING if it cannot be known yet. Takes nothing."""
     setup = intake.setup
     market_ring, peer_ring = intake.market.ring, intake.peer.ring
     # Order matters: the peer's words first, then its ring. A record missing from the ring was then not yet caused.
@@ -191,23 +192,22 @@ def _take_simulated(intake, pos, timer_ns):
         peer_key = min(_NEVER, min(peer_next, _own_delivery(intake, pos, folded)) + setup[I_PEER_BOUND_NS])
     # A missing stream's key is a bound: its next record may have just that key, so equality is decided by the stream.
     if has_market and market_key <= peer_key and market_key <= timer_ns:
-        return _take(intake, pos, MARKET, market_key)
+        return MARKET, market_key
     if has_peer and peer_key < market_key and peer_key <= timer_ns:
-        return _take(intake, pos, PEER, peer_key)
+        return PEER, peer_key
     if timer_ns < market_key and timer_ns < peer_key and timer_ns < _NEVER:
-        return _take(intake, pos, TIMER, timer_ns)
-    intake.at[A_REASON] = NO_INPUT
-    return NOTHING
+        return TIMER, timer_ns
+    return NOTHING, _NEVER
 
 
-@kernel
+@kernel(inline=True)
 def _is_there(consumer, seq):
     """Whether a gating consumer can read record `seq`: its stamp is the commit point, and lies in the line that is read next."""
     ring = consumer.ring
     return load_acquire(ring.words, (seq & ring.mask) * ring.width) == seq + 1
 
 
-@kernel
+@kernel(inline=True)
 def _take_lossy(intake, pos, now):
     """The next market record of a free reader, or what it lost; NOTHING if there is none."""
     lost, first = intake.market.at[R_LOST], intake.market.at[R_NEXT]
@@ -245,7 +245,7 @@ def _take_lossy(intake, pos, now):
     return NOTHING
 
 
-@kernel
+@kernel(inline=True)
 def _take_realtime(intake, pos, timer_ns):
     setup = intake.setup
     now = max(now_ns(), pos.now_ns)
@@ -266,7 +266,7 @@ def _take_realtime(intake, pos, timer_ns):
     return NOTHING
 
 
-@kernel
+@kernel(inline=True)
 def take_input(intake, pos, timer_ns):
     """Choose, journal and step over the next input.
 
@@ -275,9 +275,13 @@ def take_input(intake, pos, timer_ns):
     """
     if not _has_room(intake, pos):
         return NOTHING
-    if intake.setup[I_SIMULATED] == 1:
-        return _take_simulated(intake, pos, timer_ns)
-    return _take_realtime(intake, pos, timer_ns)
+    if intake.setup[I_SIMULATED] == 0:
+        return _take_realtime(intake, pos, timer_ns)
+    stream, key = choose_simulated(intake, pos, timer_ns)
+    if stream != NOTHING:
+        return _take(intake, pos, stream, key)
+    intake.at[A_REASON] = NO_INPUT
+    return NOTHING
 
 
 @kernel
@@ -372,7 +376,7 @@ def emit(intake, pos, out):
     out.count[0] = 0
 
 
-@kernel
+@kernel(inline=True)
 def settle(intake, pos, timer_ns):
     """After a batch of inputs, and whenever there is none: give the rings' slots back, tell the peer how far this stage is."""
     control, at = intake.control, intake.setup[I_BLOCK]
@@ -388,19 +392,21 @@ def settle(intake, pos, timer_ns):
             market_key = _NEVER
         store_release(intake.control, intake.setup[I_WORDS], min(market_key, timer_ns))
         store_release(intake.control, intake.setup[I_WORDS] + 1, pos.peer)
+    else:
+        store_release(intake.control, intake.setup[I_WORDS], timer_ns)  # for whoever shares this core
     # After the words: until the peer reads `folded`, it looks up its record of that number in a slot that must still hold it.
     if pos.peer > intake.peer.at[R_NEXT]:
         release(intake.peer, pos.peer - intake.peer.at[R_NEXT])
 
 
-@kernel
+@kernel(inline=True)
 def over(intake, pos, until_ns):
     """Whether a slice ends now: its time is over, or the parent has something to say. Beats. Ask it between two inputs."""
     now = now_ns()
     return called(intake.control, intake.setup[I_BLOCK], intake.at[A_EPOCH], now, pos.journal) or now >= until_ns
 
 
-@kernel
+@kernel(inline=True)
 def stay_near(intake, pos, state_words):
     """One round without an input: keep near what the next one needs. state_words: the working copy, int64[:]."""
     turn = intake.at[A_TURN]

@@ -9,16 +9,26 @@ A line that another core writes is never touched: that would take it away from i
 
 import numpy as np
 
-from ringsim.atomics import prefetch_read, prefetch_write
+from ringsim.atomics import load_acquire, prefetch_read, prefetch_write
+from ringsim.book import book_near
 from ringsim.fold.journal import ENTRY_WORDS
 from ringsim.kernel import kernel
+from ringsim.records import MARKET_EVENT, EventKind
 
 AHEAD = 64  # journal entries, or slots, ahead of the next one: a message of that many events finds them near
+EVENTS = 3  # market records that a stage looks ahead
 _LINE = 8  # words
 _LINES = 8
 
+_KIND, _KIND_SHIFT = divmod(MARKET_EVENT.fields["kind"][1], 8)  # type: ignore[index]
+_SIDE_WORD, _SIDE = divmod(MARKET_EVENT.fields["side"][1], 8)  # type: ignore[index]
+assert _SIDE_WORD == _KIND
+_KIND_SHIFT, _SIDE_SHIFT = 8 * _KIND_SHIFT, 8 * _SIDE + 1  # sides are 1 and 2: bit 1 tells them apart
+_PX = MARKET_EVENT.fields["px_ticks"][1] // 8  # type: ignore[index]
+_LEVEL = int(EventKind.LEVEL)
 
-@kernel
+
+@kernel(inline=True)
 def near_journal(journal, position, turn):
     """One of the next entries to be written."""
     base = ((position + turn % AHEAD) & journal.mask) * ENTRY_WORDS
@@ -26,7 +36,7 @@ def near_journal(journal, position, turn):
         prefetch_write(journal.words, base + k)
 
 
-@kernel
+@kernel(inline=True)
 def near_ring(ring, seq, turn, ahead):
     """One of the next `ahead` slots that this stage will write, but for the very next: readers wait at its stamp."""
     base = ((seq + 1 + turn % ahead) & ring.mask) * ring.width
@@ -34,12 +44,22 @@ def near_ring(ring, seq, turn, ahead):
         prefetch_write(ring.words, base + k)
 
 
-@kernel
+@kernel(inline=True)
 def near_state(words, turn):
     """Some lines of the state. words: int64[:]."""
     start = (turn * _LINES * _LINE) % words.size
     for k in range(start, min(start + _LINES * _LINE, words.size), _LINE):
         prefetch_read(words, k)
+
+
+@kernel(inline=True)
+def near_level(book, ring, seq):
+    """If market record `seq` is there and sets a level: the places in the book that it will touch."""
+    base = (seq & ring.mask) * ring.width
+    if load_acquire(ring.words, base) == seq + 1:
+        word = ring.words[base + _KIND]
+        if ((word >> _KIND_SHIFT) & 255) == _LEVEL:
+            book_near(book, ((word >> _SIDE_SHIFT) & 1) + 1, ring.words[base + _PX])
 
 
 def state_words(states: np.ndarray) -> np.ndarray:

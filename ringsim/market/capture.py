@@ -145,6 +145,12 @@ def kept(key: str, make: Callable[[Path], None]) -> Capture:
     )
 
 
+def prepare_in(folder: Path, files: Sequence[Path], instruments: Iterable[Instrument] = ()) -> Capture:
+    """As `prepare`, into an empty folder of the caller's, beside the cache."""
+    _Preparation(folder, files, list(instruments)).run()
+    return open_capture(folder)
+
+
 def open_capture(folder: Path) -> Capture:
     """Map a folder that `prepare` made (in this process or another). BadInput if it is not one."""
     capture = _opened(folder)

@@ -22,7 +22,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from ringsim.book import BOOK, LOADING, VALID, book_best, book_clear, book_fold, book_set
+from ringsim.book import BOOK, LOADING, VALID, book_best, book_clear, book_fold, book_near, book_set
 from ringsim.kernel import kernel
 from ringsim.limits import BOOK_LEVELS
 from ringsim.market.binance import MessageKind, make_scratch, parse_message
@@ -118,6 +118,7 @@ _E_LEVEL, _E_TRADE, _E_BEGIN, _E_END, _E_GAP, _E_CONTROL, _E_QUOTE = (
         EventKind.QUOTE,
     )
 )
+_AHEAD = 8  # levels whose places in the book are on their way while one is set
 _LAST, _REFRESH, _EXCHANGE_ONLY = int(EventFlag.LAST), int(EventFlag.REFRESH), int(EventFlag.EXCHANGE_ONLY)
 _WORDS = MARKET_WORDS
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
@@ -164,7 +165,11 @@ def _emit(s, out, kind, side, px, qty, number, flag_bits, code):
 @kernel
 def _levels(s, m, out, last):
     """The parsed levels, as events and into the own book. last: 1 if they end their message."""
+    for k in range(min(_AHEAD, m.levels)):
+        book_near(s.book, m.level[k, 0], m.level[k, 1])
     for k in range(m.levels):
+        if k + _AHEAD < m.levels:
+            book_near(s.book, m.level[k + _AHEAD, 0], m.level[k + _AHEAD, 1])
         side, px, qty = m.level[k, 0], m.level[k, 1], m.level[k, 2]
         _emit(s, out, _E_LEVEL, side, px, qty, m.last_id, _LAST if last != 0 and k == m.levels - 1 else 0, 0)
         book_set(s.book, side, px, qty)

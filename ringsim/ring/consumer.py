@@ -21,7 +21,7 @@ OK = 1
 LAPPED = 2  # records were lost and none delivered; with OK (LAPPED | OK) one was delivered in the same poll
 
 _RUN = 64  # stamps looked at before `published`: with 8 a ring of 1024 passes a fifth fewer records, one by one
-_AHEAD = 4  # records whose lines are on their way from the producer's core while one is copied
+_AHEAD = 6  # records whose lines are on their way from the producer's core while one is copied
 _TRIES = 4  # times that one poll runs after a record which a fast producer keeps taking away
 
 
@@ -65,7 +65,7 @@ def _lapped(consumer, head):
     at[R_NEXT] = new
 
 
-@kernel
+@kernel(inline=True)
 def poll(consumer, into, start):
     """Copy the next record of a free consumer to words start+1 .. of `into` (int64[:]); word `start` becomes seq + 1.
 

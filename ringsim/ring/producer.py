@@ -2,7 +2,7 @@
 
     room:    seq + n - min(gating cursors) <= capacity        (cursors cached, read again when the ring seems full)
     record:  stamp <- 0; release fence; payload words (relaxed); stamp <-rel seq + 1
-    batch:   published <-rel seq + n
+    batch:   published <-rel seq + n          (its records in any order: readers that wait, wait at the first one's stamp)
 
 Invariant: a record is whole for every reader that sees its stamp; `published` never passes a record without one.
 Never waits: a full ring is an answer (FULL), and the caller decides how to wait.

@@ -18,7 +18,7 @@ import numpy as np
 from ringsim.atomics import load_acquire, store_release
 from ringsim.errors import BadInput, LayoutError
 from ringsim.kernel import kernel
-from ringsim.limits import MAX_CAPACITY, MAX_CONSUMERS, MIN_CAPACITY
+from ringsim.limits import BATCH_SHARE, MAX_CAPACITY, MAX_CONSUMERS, MIN_CAPACITY
 from ringsim.ring import layout as at
 from ringsim.shm import Segment
 
@@ -111,11 +111,15 @@ def check_record(dtype: np.dtype) -> np.dtype:
 def _take_over(ring):
     """Publish what a dead producer stamped and did not get round to publish. Returns the sequence of the next record.
 
-    It ends: a slot's stamp can equal the sequence only once a lap.
+    It ends: a slot's stamp can equal the sequence only once a lap. A batch may be written with its first record last: what is
+    stamped behind a record that is not whole was never to be seen, and is taken back before it is written again.
     """
     seq = load_acquire(ring.header, at.W_PUBLISHED)
     while load_acquire(ring.words, (seq & ring.mask) * ring.width) == seq + 1:
         seq += 1
+    for behind in range(seq + 1, seq + max(1, (ring.mask + 1) // BATCH_SHARE)):
+        if load_acquire(ring.words, (behind & ring.mask) * ring.width) == behind + 1:
+            store_release(ring.words, (behind & ring.mask) * ring.width, 0)
     store_release(ring.header, at.W_PUBLISHED, seq)
     return seq
 

@@ -24,6 +24,7 @@ from ringsim.store.errors import (
     StoreLocked,
     StoreMissing,
     StoreNewer,
+    StoreNoMemory,
     StoreReadOnly,
 )
 from ringsim.store.schema import APPLICATION_ID, MIN_SQLITE, RINGS, SCHEMA_VERSION, RunFacts
@@ -36,6 +37,9 @@ T = TypeVar("T")
 TRIES = 14
 PAUSE_S, PAUSE_MAX_S = 0.002, 0.064
 READ_PATIENCE_S = 5.0
+
+# What SQLite calls an I/O error, and is a mapping or an allocation that was refused.
+_NO_MEMORY = {sqlite3.SQLITE_IOERR_NOMEM, sqlite3.SQLITE_IOERR_SHMMAP}
 
 RECORD_BYTES = ORDER.itemsize - 8  # without the stamp
 DTYPES = {"orders": ORDER, "reports": REPORT}
@@ -56,6 +60,8 @@ def typed(error: sqlite3.Error, path: Path, doing: str) -> StoreError:
         return StoreReadOnly(f"{text}; the file and its folder must be writable")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreCorrupt(f"{text}; it is torn or overwritten: keep it for inspection and run again")
+    if getattr(error, "sqlite_errorcode", None) in _NO_MEMORY:
+        return StoreNoMemory(f"{text}; no memory is left for it")
     if code == sqlite3.SQLITE_IOERR:
         return StoreFault(f"{text}; look at the disk")
     if code == sqlite3.SQLITE_CONSTRAINT:
@@ -105,6 +111,9 @@ def connect_reading(path: Path) -> sqlite3.Connection:
                 raise
             connection = connect(path, "immutable=1")
             check_kind(connection, path)
+        except BaseException:
+            connection.close()  # what is refused is not kept open
+            raise
         connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise typed(error, path, "opening") from None

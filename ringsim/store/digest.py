@@ -12,6 +12,8 @@ Records are hashed as they come, a chunk at a time: memory stays flat whatever t
 """
 
 import hashlib
+import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import msgspec
 import numpy as np
 
 from ringsim.records import ACCOUNT, ReportKind
-from ringsim.store.connection import connect_reading, record_bytes
+from ringsim.store.connection import connect_reading, record_bytes, typed
 from ringsim.store.errors import StoreCorrupt
 from ringsim.store.schema import RINGS
 
@@ -97,7 +99,7 @@ def digest_records(orders: np.ndarray, reports: np.ndarray, ledger: Sequence[Led
 def digest_database(path: Path | str) -> str:
     """The digest, as 64 hex digits, of what a run's database holds.
 
-    Raises StoreCorrupt if records are missing, and what connect_reading raises.
+    Raises StoreCorrupt if records are missing or not those that were written, and what connect_reading raises.
     """
     path = Path(path)
     connection = connect_reading(path)
@@ -105,16 +107,23 @@ def digest_database(path: Path | str) -> str:
         connection.execute("BEGIN")  # one moment of a database that is still being written
         found = _Hash()
         for name in RINGS:
-            (count,) = connection.execute("SELECT next_seq FROM cursors WHERE ring = ?", (name,)).fetchone()
+            cursor = "SELECT next_seq, crc32 FROM cursors WHERE ring = ?"
+            count, checksum = connection.execute(cursor, (name,)).fetchone() or (0, 0)
             found.head(name, count)
             records = connection.execute("SELECT record FROM ring_records WHERE ring = ? ORDER BY seq", (name,))
-            read = 0
+            read, crc = 0, 0
             while chunk := records.fetchmany(_CHUNK):
-                read += len(chunk)
-                found.add(b"".join(record for (record,) in chunk))
-            if read != count:
-                raise StoreCorrupt(f"{path}: {name} holds {read} records, its cursor says {count}")
+                text = b"".join(record for (record,) in chunk)
+                read, crc = read + len(chunk), zlib.crc32(text, crc)
+                found.add(text)
+            if (read, crc) != (count, checksum):
+                raise StoreCorrupt(
+                    f"{path}: {name} holds {read} records with checksum {crc:08x}, "
+                    f"its cursor says {count} with {checksum:08x}"
+                )
         rows = connection.execute(_LEDGER)
         return found.end([LedgerRow(*row) for row in rows])
+    except sqlite3.Error as error:
+        raise typed(error, path, "reading") from None
     finally:
         connection.close()

@@ -25,6 +25,12 @@ class StoreFull(StoreError):
     transient = True
 
 
+class StoreGivenUp(StoreError):
+    """Storage refused for longer than the run wants to wait: what was locked stayed locked, what was full stayed full."""
+
+    fatal = True
+
+
 class StoreReadOnly(StoreError):
     """The file or its folder cannot be written or opened."""
 
@@ -33,12 +39,22 @@ class StoreFault(StoreError):
     """The operating system reported an I/O error. Whether the last commit counts is known only by looking again."""
 
 
+class StoreNoMemory(StoreError):
+    """The process gets no memory for the database's pages or index."""
+
+    fatal = True
+
+
 class StoreCorrupt(StoreError):
     """What is on disk is not what was written: torn, cut, overwritten. Never continued."""
+
+    fatal = True
 
 
 class StoreConflict(StoreError):
     """A record contradicts what is stored: other bytes for the same sequence, a hole, a report about no known order."""
+
+    fatal = True
 
 
 class StoreForeign(StoreError, BadInput):

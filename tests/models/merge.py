@@ -9,7 +9,7 @@ The folds are as small as folds can be: some market records and some reports mak
 accepts each, fills the oldest at a market record, expires what its timer ends. `reference` folds them in one process. Every
 stage of the search must take exactly the inputs of the reference, in its order; so its state is the number of inputs taken.
 
-    Stage, decide        take_input, _take_simulated     ringsim/fold/intake.py
+    Stage, decide        take_input, choose_simulated    ringsim/fold/intake.py
     emit, emit again     emit, emit_again
     settle, ask, finish  settle, finished
     reference            advance                         ringsim/pipeline.py
@@ -252,7 +252,7 @@ def stage(run, me):
         return later(own[held], latency[me])
 
     def decide(s, has_market):
-        """_take_simulated, once it has read everything."""
+        """choose_simulated, once it has read everything."""
         pos = states[s.n]
         market_key = pos.market_key
         if has_market:

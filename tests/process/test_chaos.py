@@ -6,6 +6,7 @@ import sqlite3
 import numpy as np
 import pytest
 
+from procs.chaos.deaths import DEATHS
 from procs.chaos.inject import Trapper
 from procs.chaos.run import run_scenario
 from procs.chaos.scenario import Options
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
 
 def verdict(name, **options):
     row = SCENARIOS[name]
-    settings = {"run.clock": "simulated", "pipeline.restart_budget": 1000} | row.settings
+    budget = {"pipeline.restart_budget": 1000} if row.ends == "DONE" else {}
+    settings = {"run.clock": "simulated"} | budget | row.settings
     return run_scenario(row, Options(**{"seed": 1, "kills": 4, "stage": None} | options), load(overrides=settings))
 
 
@@ -32,6 +34,27 @@ def test_every_stage_survives_every_named_point():
     folds = {(stage, point.name) for stage in ("strategy", "execution") for point in Point if point is not Point.NONE}
     assert folds <= died and {"ingest", "persistence"} <= {stage for stage, _ in died}
     assert found.restarts == found.kills == len(found.strikes) >= 47
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [row.name for row in DEATHS if row.name not in ("random", "kill-points")])
+def test_every_death_of_the_table_ends_as_its_row_says(name):
+    found = verdict(name)
+    assert found.verdict == PASS, found.problems
+    assert found.descriptors["chaos"] == 0 and not (found.orphans or found.zombies or found.leaked_segments)
+    seen = found.detection_ms
+    if name in ("pause-short", "kill-parent"):
+        assert seen["n"] == 0, "nothing was lost, or nobody was there to see it"
+    else:
+        assert seen["n"] >= 1 and 0 < seen["p50"] <= seen["max"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["ingest", "execution", "persistence"])
+def test_every_stage_that_hangs_is_found_and_replaced(stage):
+    found = verdict("hang-in-kernel", stage=stage)
+    assert found.verdict == PASS and found.restarts == 1, found.problems
+    assert found.detection_ms["max"] >= 500, "a heartbeat is stale after a second, of which the hang has most"
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
 """The central law: the digest of one process is that of the processes, whatever happens to them."""
 
+import json
 import os
 import random
 import signal
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -47,12 +49,17 @@ def test_processes_and_backtest_have_the_same_digest(twin, tmp_path):
     assert [state for _, state, _ in run["lifecycle"]] == ["WARMUP", "READY"]
 
 
-def killer(seed, kills):
-    """Kill random stages, each kill after more inputs of that stage; returns the hook and what it killed."""
-    chance, killed, seen = random.Random(seed), [], {}
+def killer(seed, kills, *, seen_dead=False):
+    """Kill random stages, each kill after more inputs of that stage; returns the hook and what it killed.
+
+    seen_dead: none is killed before the parent has seen that the last one is dead, which takes a busy machine a while.
+    """
+    chance, killed, seen, pids = random.Random(seed), [], {}, []
 
     def each_turn(parent):
         if parent.lifecycle is not Lifecycle.READY or len(killed) >= kills:
+            return
+        if seen_dead and any(child.pid in pids for child in parent.children.values()):
             return
         role = ROLES[len(killed) % len(ROLES)]
         child = next((c for c in parent.children.values() if c.role == role), None)
@@ -61,6 +68,7 @@ def killer(seed, kills):
         if child and inputs > seen.get(role, 0) + chance.randrange(40):
             seen[role] = inputs
             killed.append(role)
+            pids.append(child.pid)
             os.kill(child.pid, signal.SIGKILL)
 
     return each_turn, killed
@@ -92,9 +100,20 @@ def test_a_stopped_stage_is_found_killed_and_replaced(twin, tmp_path):
 
 
 def test_a_spent_restart_budget_ends_the_run_with_its_reason(tmp_path):
-    hook, killed = killer(3, kills=9)
+    hook, killed = killer(3, kills=9, seen_dead=True)
     run = processes(tmp_path, each_turn=hook, pipeline__restart_budget=2)
     assert len(killed) == 3 and run["exit_state"] == "FAILED" and "restart budget" in run["failure"]
+    left = json.loads(Path(run["terminal"]).read_text())
+    assert left["failure"] == run["failure"] and (left["state"], left["trading"]) == ("DEGRADED", "HALTED")
+    assert left["lifecycle"] == run["lifecycle"] and left["lifecycle"][-1][1] == "DEGRADED"
+    assert [loss["stage"] for loss in left["losses"]] == killed and left["losses"][-1]["back_ns"] == 0
+    assert set(left["stages"]) == set(ROLES) and set(left["rings"]) == {"market", "orders", "reports"}
+    dead = left["stages"][killed[-1]]
+    assert dead["generation"] == 1 + killed[:-1].count(killed[-1]) and dead["silent_ms"] >= 0
+    assert {k: left["account"][k] for k in ("position", "cash", "fills")} == {
+        k: json.loads(json.dumps(run[k], default=float)) for k in ("position", "cash", "fills")
+    }
+    assert left["inputs_beyond_the_account"] >= 0 and isinstance(left["open_orders"], list)
 
 
 def test_a_stop_drains_and_ends_in_good_order(tmp_path):

@@ -115,13 +115,20 @@ def test_a_realtime_run_goes_on_with_its_ledger_its_orders_and_its_kill_switch(r
     assert open_orders == 0
 
 
-def test_what_cannot_go_on_says_why_in_one_line(ringsim, tmp_path):
-    def refused(*arguments):
+@pytest.fixture
+def refused(ringsim):
+    """The one line with which a run cannot be resumed."""
+
+    def call(*arguments):
         done = ringsim("run", "--resume", *arguments)
         assert done.returncode == 2, done.stderr
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("ringsim: ")]
         return line
 
+    return call
+
+
+def test_what_cannot_go_on_says_why_in_one_line(ringsim, refused, tmp_path):
     assert "no run" in refused("nosuch")
     folder = killed(ringsim, tmp_path / "run", "--speed", "20", act=DIES_AT.format(messages=300))
     assert "no other option" in refused(folder, "--speed", "2")
@@ -140,3 +147,60 @@ def test_what_cannot_go_on_says_why_in_one_line(ringsim, tmp_path):
     (folder / "plan.json").write_bytes(plan)
     assert ringsim("clean").returncode == 0
     assert "is gone" in refused(folder)
+
+
+@contextlib.contextmanager
+def cut(path: Path, share: float):
+    """A file of which only the beginning is there."""
+    whole = path.read_bytes()
+    os.truncate(path, int(len(whole) * share))
+    yield
+    path.write_bytes(whole)
+
+
+@pytest.mark.slow
+def test_what_is_half_written_foreign_newer_or_still_going_on_is_never_continued(ringsim, refused, tmp_path):
+    folder = killed(ringsim, tmp_path / "run", "--speed", "20", act=DIES_AT.format(messages=300))
+    manifest, run_id = folder / "manifest.json", read_manifest(folder).run_id
+    plain = manifest.read_bytes()
+    for share in (0, 0.5, 0.99):
+        with cut(manifest, share):
+            assert "half-written or damaged" in refused(folder)
+    manifest.write_bytes(b'{"kind": "something else"}')
+    assert "is no manifest of a ringsim run" in refused(folder)
+    manifest.write_bytes(plain.replace(b'"format_version": 1', b'"format_version": 2'))
+    assert "update ringsim" in refused(folder)
+    manifest.write_bytes(plain)
+
+    database = next(folder.rglob("*.db"))
+    database.rename(database.with_suffix(".elsewhere"))
+    assert f"its database {database} is missing" in refused(folder)
+    database.write_bytes(b"no database at all" * 100)
+    assert "cannot go on" in refused(folder)
+    database.with_suffix(".elsewhere").rename(database)
+
+    for what in ("control", "ring.orders", "state.strategy", "journal.execution", "telemetry"):
+        for share in (0, 0.5):
+            with cut(FOLDER / f"ringsim-{run_id}-{what}", share):
+                assert "is damaged" in refused(folder), (what, share)
+    gone = FOLDER / f"ringsim-{run_id}-journal.ingest"
+    whole = gone.read_bytes()
+    gone.unlink()
+    assert "is damaged (no shared-memory segment named" in refused(folder)
+    gone.write_bytes(whole)
+
+    result = json.loads(ringsim("run", "--resume", folder, "--json").stdout)
+    assert result["exit_state"] == "DONE", "what was refused was left as it was"
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_is_not_resumed(ringsim, refused, tmp_path):
+    ready = "def act(parent):\n    if inputs(parent) > 100:\n        print('ready', file=sys.stderr, flush=True)"
+    line = [sys.executable, "-c", DRIVER.replace("{act}", ready), "run", "--out", str(tmp_path / "run"), "--no-live"]
+    environment = {**os.environ, "RINGSIM_STATE": str(tmp_path / "state")}
+    with subprocess.Popen(line, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as going:
+        assert any(text == "ready\n" for text in going.stderr)
+        assert "is going on" in refused(tmp_path / "run")
+        going.send_signal(signal.SIGTERM)
+        going.communicate(timeout=60)
+    assert going.returncode == 130

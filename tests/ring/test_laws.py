@@ -318,6 +318,28 @@ def test_a_replacement_publishes_what_was_stamped_and_takes_no_old_lap_for_new(c
         assert segment.published() == start + published + stamped == try_claim(replacement, 1)
 
 
+@settings(max_examples=20)
+@given(capacity=st.sampled_from([8, 64]), start=starts, published=st.integers(0, 70), behind=st.integers(1, 15))
+def test_a_replacement_takes_back_what_was_stamped_behind_a_record_that_is_not_whole(
+    capacity, start, published, behind
+):
+    """A batch whose first record is written last, killed before that."""
+    behind = min(behind, capacity // 4 - 1)
+    with ring_of(capacity, [], start=start) as segment:
+        first = segment.producer()
+        for seq in range(start, start + published):
+            commit(first, seq)
+        publish(first, published)
+        hole = start + published
+        for seq in range(hole + 1, hole + 1 + behind):
+            commit(first, seq)
+        old = segment.ring.words[((hole + behind + 1) & segment.ring.mask) * segment.ring.width]
+        segment.producer()
+        stamps = [segment.ring.words[(seq & segment.ring.mask) * segment.ring.width] for seq in range(hole, hole + 17)]
+        assert segment.published() == hole and stamps[1 : 1 + behind] == [0] * behind
+        assert stamps[1 + behind] == old, "what is not of this batch stays as it is"
+
+
 def test_an_observer_starts_at_the_head_and_leaves_no_trace():
     with ring_of(4, [("gate", "gating")]) as segment:
         producer, into = segment.producer(), np.zeros(WIDTH, np.int64)

@@ -39,6 +39,7 @@ class Rules(NamedTuple):
     reader_fence: bool = True  # before that look
     published_first: bool = True  # a free reader reads `published` before the stamp
     head_by_stamp: bool = True  # a lapped reader takes the larger of `published` and the stamp for the head
+    clears: bool = True  # and takes back the stamps behind the first record that is not whole
     exact_scan: bool = True  # a replacement believes only a stamp of this lap
     gating: bool = True  # the writer waits for the gating reader
 
@@ -69,13 +70,21 @@ class Ring(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """seq: the record at hand. end: of its batch. gate: the gating cursor when last seen. begun: last record opened."""
+    """seq: the record at hand. first, end: of its batch. gate: the gating cursor when last seen.
+
+    begun: the last record opened, and all before it but `hole`, the first of a batch whose others are written already.
+    """
 
     at: str = "claim"
     seq: int = 0
+    first: int = 0
     end: int = 0
     gate: int = 0
     begun: int = -1
+    hole: int = -1
+
+    def began(self, seq):
+        return seq <= self.begun and seq != self.hole
 
 
 def writer(ring):
@@ -89,31 +98,44 @@ def writer(ring):
                     return None
                 if ring.has_gating and rules.gating and end - w.gate > ring.capacity:
                     return Load(ring.cursor, ACQUIRE, lambda cursor: w._replace(gate=cursor))
-                return step(w._replace(at="open", end=end))
+                second = min(w.seq + 1, end - 1)  # the first one is written last: readers wait at it
+                return step(w._replace(at="open", seq=second, first=w.seq, end=end))
             case "open":
-                opened = w._replace(at="fence", begun=w.seq)
+                hole = w.first if w.seq > w.first else -1
+                opened = w._replace(at="fence", begun=max(w.begun, w.seq), hole=hole)
                 return Store(ring.stamp(w.seq), 0, RELAXED, opened) if rules.zero_stamp else step(opened)
             case "fence":
                 return Fence(RELEASE, w._replace(at="write")) if rules.writer_fence else step(w._replace(at="write"))
             case "write":
                 return Store(ring.payload(w.seq), w.seq + 1, RELAXED, w._replace(at="stamp"))
             case "stamp":
-                seq = w.seq + 1
-                after = w._replace(at="open" if seq < w.end else "publish", seq=seq)
-                return Store(ring.stamp(w.seq), seq, rules.stamp, after)
+                if w.seq == w.first:
+                    after = w._replace(at="publish", seq=w.end)
+                else:
+                    after = w._replace(at="open", seq=w.seq + 1 if w.seq + 1 < w.end else w.first)
+                return Store(ring.stamp(w.seq), w.seq + 1, rules.stamp, after)
             case "publish":
                 return Store(ring.published, w.seq, RELEASE, w._replace(at="claim"))
             case "replaced":
                 return Load(ring.published, ACQUIRE, lambda p: w._replace(at="scan", seq=p))
             case "scan":
                 return Load(ring.stamp(w.seq), ACQUIRE, lambda x: scanned(w, x))
+            case "behind":  # first: where it goes on; seq: looks at what comes after
+                if w.seq >= w.first + ring.batch or not rules.clears:
+                    return step(w._replace(at="publish", seq=w.first))
+                return Load(ring.stamp(w.seq), ACQUIRE, lambda x: behind(w, x))
+            case "clear":
+                return Store(ring.stamp(w.seq), 0, RELEASE, w._replace(at="behind", seq=w.seq + 1))
 
     def scanned(w, stamp):
         if stamp == w.seq + 1 or (stamp > 0 and not rules.exact_scan):
-            if w.seq > w.begun:
+            if not w.began(w.seq):
                 raise Broken(f"the replacement takes record {w.seq} for whole, and nobody began it")
             return w._replace(seq=w.seq + 1)
-        return Writer("publish", w.seq, gate=w.seq - ring.capacity, begun=w.begun)
+        return w._replace(at="behind", first=w.seq, seq=w.seq + 1, gate=w.seq - ring.capacity)
+
+    def behind(w, stamp):
+        return w._replace(at="clear") if stamp == w.seq + 1 else w._replace(seq=w.seq + 1)
 
     return step
 
@@ -232,7 +254,7 @@ def scene(ring, *, free=True, kills=0):
     """Writer, gating reader if the ring has one, free reader if wanted; the first two may be killed."""
     programs: list[Program] = [writer(ring)]
     states: list[Any] = [Writer()]
-    replaced: dict[int, Callable[[Any], Any]] = {0: lambda w: Writer("replaced", begun=w.begun)}
+    replaced: dict[int, Callable[[Any], Any]] = {0: lambda w: Writer("replaced", begun=w.begun, hole=w.hole)}
     if ring.has_gating:
         programs.append(gating_reader(ring))
         states.append(Gating())
@@ -242,10 +264,10 @@ def scene(ring, *, free=True, kills=0):
         states.append(Free())
 
     def check(now):
-        reader = now[-1]
+        reader, began = now[-1], now[0].began
         if free and reader.acked + reader.lost != reader.seq:
             raise Broken(f"acked {reader.acked} + lost {reader.lost} are not {reader.seq}")
-        if free and ring.resync == "oldest" and reader.skipped >= 0 and now[0].begun < reader.skipped + ring.capacity:
+        if free and ring.resync == "oldest" and reader.skipped >= 0 and not began(reader.skipped + ring.capacity):
             raise Broken(f"record {reader.skipped} was counted as lost and is whole")
 
     values = (0,) * (2 * ring.capacity + 2)
@@ -301,7 +323,7 @@ def found_by(machine, rules, **changes):
     """What the search says of a ring without one of its rules; empty if it finds nothing."""
     ring = Ring(capacity=2, records=4, rules=rules)._replace(**changes)
     try:
-        search(machine, scene(ring, kills=int(not rules.exact_scan)))
+        search(machine, scene(ring, kills=int(not (rules.exact_scan and rules.clears))))
     except Broken as broken:
         return str(broken).splitlines()[0]
     return ""
@@ -315,6 +337,7 @@ def found_by(machine, rules, **changes):
         (Rules(published_first=False), {"batch": 1}, "was counted as lost and is whole"),
         (Rules(head_by_stamp=False), {"batch": 2}, "goes back"),
         (Rules(exact_scan=False), {}, "takes record .* for whole"),
+        (Rules(clears=False), {"batch": 2}, "was counted as lost and is whole"),
         (Rules(gating=False), {"has_gating": True}, "the gating reader"),
     ],
     ids=lambda value: "",

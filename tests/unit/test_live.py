@@ -23,8 +23,8 @@ from rich.console import Console
 from procs.cells import clip, wrap
 from procs.frame import MIN_HEIGHT, MIN_WIDTH
 from procs.live import LiveView
-from procs.notes import notes
-from procs.readmodel import StageView, View
+from procs.notes import Grade, notes
+from procs.readmodel import Happening, StageView, View
 from ringsim.units import Instrument
 from tests.unit.views import BTC, INT64, any_view, empty, healthy, line
 
@@ -107,6 +107,25 @@ def test_from_80x24_on_there_is_more(width, height):
     assert lines[head + 2].startswith("NEW      SELL 0.01500")
     assert "FILL     SELL 0.01500 @ 65,432.99" in lines[head + 1]
     assert "SIGNAL" not in text and "ACCOUNT" not in text  # neither an order nor an answer
+
+
+STORY = [
+    Happening(0.0, "READY: every stage is warm", Grade.ASIDE),
+    Happening(1.52, "SIGKILL to strategy at its input 312 (HALF_RECORD)", Grade.LOOK),
+    Happening(1.53, "DEGRADED: strategy (pid 4711) died; seen after 0.4 ms", Grade.BAD),
+    Happening(1.54, "READY again after 13.8 ms", Grade.ASIDE),
+]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 15), (120, 40), (200, 60)])
+def test_what_was_done_to_a_run_is_told_the_newest_last(width, height):
+    lines = [text.rstrip() for text in picture(healthy(story=STORY), width, height)]
+    told = lines[lines.index("what was done to the run, and what came of it") + 1 :]
+    shown = [text for text in told if " s  " in text]
+    assert shown[-1] == "    1.540 s  READY again after 13.8 ms"
+    if height >= 24:
+        assert [text.split(" s  ")[1] for text in shown] == [happening.text for happening in STORY]
+    assert not any("what was done" in text for text in picture(healthy(), width, height))
 
 
 def test_a_title_that_names_the_run_does_not_name_it_twice():

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from procs.readmodel import Line, RingView, StageView, View
+from procs.readmodel import Happening, Line, RingView, StageView, View
 from procs.topology import HOPS
 from ringsim.control import ACCOUNT_CELL, FEED_CELL, MARKET_CELL, RunState, StageState
 from ringsim.lifecycle import Lifecycle
@@ -119,4 +119,5 @@ any_view = st.builds(
     missed=_whole,
     uptime_s=_number,
     feed=_cells(FEED_CELL),
+    story=st.lists(st.builds(Happening, _number, st.text(max_size=100), st.sampled_from([0, 1, 2])), max_size=8),
 )  # fmt: skip

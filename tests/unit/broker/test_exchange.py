@@ -7,6 +7,7 @@ from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import QueueModel
 from ringsim.control import RunState
 from ringsim.errors import BadInput
+from ringsim.ledger import LEDGER
 from ringsim.lifecycle import Lifecycle
 from ringsim.limits import (
     IN_FLIGHT_CANCELS,
@@ -565,6 +566,34 @@ def test_a_broken_ledger_halts_with_its_name(field):
     got = v.tick(compare=False)  # the twin is not broken
     assert kinds(got) == ["ACCEPTED", "FILL", "HALTED", "CANCELLED", "ACCOUNT"]
     assert v.s.risk.halt_reason == Reason.LEDGER_IDENTITY and reasons(got)[2:] == ["LEDGER_IDENTITY"] * 2
+
+
+@pytest.mark.parametrize("field", LEDGER.names)
+def test_a_ledger_damaged_between_two_fills_halts_with_the_next_record_acted_on(field):
+    v = venue()
+    v.market(BUY, 3)
+    v.place(BUY, 80, 1)
+    v.new(BUY, 79, 1)
+    v.s.ledger[field] += 1
+    got = v.tick(compare=False)
+    assert kinds(got) == ["ACCEPTED", "HALTED", "CANCELLED", "CANCELLED", "ACCOUNT"]
+    assert v.s.risk.halt_reason == Reason.LEDGER_IDENTITY and reasons(got)[1:] == ["LEDGER_IDENTITY"] * 3
+    assert v.s.risk.trading == Trading.HALTED and v.s.open_orders == 0 and v.s.breach == 0
+
+
+@pytest.mark.parametrize("flag", [ReportFlag.PERIODIC, ReportFlag.FINAL])
+def test_a_damaged_ledger_is_never_told_as_an_account_that_trades(flag):
+    v = venue(snapshot_interval_ns=50 * MS)
+    v.market(BUY, 3)
+    v.s.ledger.cash -= 7
+    if flag == ReportFlag.FINAL:
+        v.s.snapshot_ns = NEVER_NS
+        v.feed(EventKind.CONTROL, code=ControlCode.END_OF_FEED, qty=1, compare=False)
+    got = v.tick(compare=False)
+    halted = "HALTED" in kinds(got) or v.s.risk.trading == Trading.HALTED
+    account = [r for r in v.everything + got if r["kind"] == ReportKind.ACCOUNT][-1]
+    assert halted and account["trading"] == Trading.HALTED and account["reason"] == Reason.LEDGER_IDENTITY
+    assert account["flag_bits"] == flag and v.s.counters.halts == 1, "one halt, said once"
 
 
 def test_a_wrong_order_step_halts_with_its_name():

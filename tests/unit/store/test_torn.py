@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -10,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ringsim.store.digest import digest_database
 from ringsim.store.errors import StoreCorrupt, StoreError
 from ringsim.store.sqlite import Store
 from tests.unit.store.conftest import Create, no_wait
-from tests.unit.store.streams import Stream, long_stream, slices
-from tests.unit.store.tables import assert_reconciled, read_tables
+from tests.unit.store.streams import long_stream
+from tests.unit.store.torn import Files, cut_events, cut_log, written
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,49 +28,6 @@ def test_a_writer_killed_anywhere_loses_nothing_that_it_acknowledged(tmp_path: P
     assert int(done.stdout.split()[1]) >= kills // 2
 
 
-class Files:
-    """Copies of a database and its log, taken while the writer lived, to be cut and opened."""
-
-    def __init__(self, store: Store, folder: Path, stream: Stream, ends: list[tuple[int, int]]) -> None:
-        self.stream, self.ends, self.folder = stream, [(0, 0), *ends], folder
-        self.expected: dict[tuple[int, int], object] = {}  # cursors -> what was there, reconciled once
-        self.files = {name: (store.path.with_name(store.path.name + name).read_bytes()) for name in ("", "-wal")}
-
-    def opened_after(self, changes: dict[str, bytes]) -> tuple[int, int] | StoreError:
-        """The cursors that a successor finds, everything before them reconciled; or the error that it gets."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        path = self.folder / "run.db"
-        for name, text in (self.files | changes).items():
-            path.with_name(path.name + name).write_bytes(text)
-        try:
-            store = Store.open(path, wait=no_wait, check="rows")
-        except StoreError as error:
-            return error
-        with store:
-            found = store.next_seq("orders"), store.next_seq("reports")
-        assert found in self.ends
-        expected = self.expected.get(found)
-        if expected is None:
-            assert_reconciled(path, self.stream.orders[: found[0]], self.stream.reports[: found[1]])
-            expected = self.expected[found] = read_tables(path), digest_database(path)
-        assert (read_tables(path), digest_database(path)) == expected
-        return found
-
-
-def written(create: Create, folder: Path, actions: int, batch: int, checkpoint_after: int) -> Files:
-    """A database whose first batches are in the file and whose last ones are in the log only."""
-    stream = long_stream(actions)
-    ends = stream.cuts[batch::batch]
-    store = create()
-    store._execute("PRAGMA wal_autocheckpoint = 0")
-    for k, part in enumerate(slices(stream, ends)):
-        if k == checkpoint_after:
-            store.checkpoint()
-        store.write(**part)
-    return Files(store, folder / "cut", stream, ends)
-
-
 def cut_points(size: int, count: int, steps: Iterable[int] = ()) -> list[int]:
     """Places to cut: spread, and just before, at and after frames of the log or pages of the file."""
     drawn = random.Random(size).sample(range(size), min(count, size))
@@ -81,35 +36,35 @@ def cut_points(size: int, count: int, steps: Iterable[int] = ()) -> list[int]:
 
 
 def assert_log_cuts_are_prefixes(files: Files, cuts: Iterable[int]) -> None:
-    found = []
-    for cut in cuts:
-        result = files.opened_after({"-wal": files.files["-wal"][:cut]})
-        assert not isinstance(result, StoreError), f"log cut at byte {cut}: {result}"
-        found.append(result)
-    assert found == sorted(found), "a longer log never holds less"
-    assert len(set(found)) > 3, "the cuts meet different batches"
+    assert len(set(cut_log(files, cuts))) > 3, "the cuts meet different batches"
 
 
 def test_a_log_cut_anywhere_holds_the_batches_before_the_cut(create: Create, tmp_path: Path):
-    files = written(create, tmp_path, actions=300, batch=30, checkpoint_after=4)
+    files = written(create(), tmp_path, actions=300, batch=30, checkpoint_after=4)
     frames = range(32, len(files.files["-wal"]), 4120)
     assert_log_cuts_are_prefixes(files, cut_points(len(files.files["-wal"]), 25, list(frames)[::12]))
 
 
 @pytest.mark.slow
 def test_a_log_cut_at_every_64th_byte_holds_the_batches_before_the_cut(create: Create, tmp_path: Path):
-    files = written(create, tmp_path, actions=60, batch=10, checkpoint_after=1)
+    files = written(create(), tmp_path, actions=60, batch=10, checkpoint_after=1)
     assert_log_cuts_are_prefixes(files, range(0, len(files.files["-wal"]), 64))
 
 
+def test_an_event_log_cut_anywhere_goes_on_as_if_nothing_had_happened(tmp_path: Path):
+    """The batches that were logged whole are in the database; the others come again."""
+    stream = long_stream(60)
+    assert cut_events(tmp_path, stream, stream.cuts[10::10], step=211) > 50
+
+
 def test_a_lost_log_leaves_what_was_in_the_file(create: Create, tmp_path: Path):
-    files = written(create, tmp_path, actions=100, batch=20, checkpoint_after=2)
+    files = written(create(), tmp_path, actions=100, batch=20, checkpoint_after=2)
     assert files.opened_after({"-wal": b""}) == files.ends[2]
     assert files.opened_after({}) == files.ends[-1]
 
 
 def test_a_file_cut_short_is_named_or_made_whole_by_its_log(create: Create, tmp_path: Path):
-    files = written(create, tmp_path, actions=200, batch=40, checkpoint_after=2)
+    files = written(create(), tmp_path, actions=200, batch=40, checkpoint_after=2)
     size, outcomes = len(files.files[""]), set()
     for cut in cut_points(size, 20, range(4096, size, 3 * 4096)):
         for log in (files.files["-wal"], b""):
@@ -125,7 +80,7 @@ def test_a_file_cut_short_is_named_or_made_whole_by_its_log(create: Create, tmp_
 
 def test_overwritten_bytes_are_named_unless_nothing_lies_there(create: Create, tmp_path: Path):
     """A sector of zeros, or one flipped bit, anywhere in a closed database."""
-    files = written(create, tmp_path, actions=400, batch=200, checkpoint_after=99)
+    files = written(create(), tmp_path, actions=400, batch=200, checkpoint_after=99)
     create("whole.db").close()
     whole = tmp_path / "whole.db"
     with Store.open(whole, wait=no_wait) as store:

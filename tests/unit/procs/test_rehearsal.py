@@ -1,0 +1,107 @@
+"""Rehearsing while waiting changes nothing but what the caches hold: not the state, not the rings, not the journal."""
+
+import os
+from contextlib import contextmanager
+
+import msgspec
+import numpy as np
+import pytest
+
+from procs.first import prepare
+from procs.prepare import prepare_run
+from procs.stages.execution import ExecutionStage
+from procs.stages.ingest import IngestStage
+from procs.stages.strategy import StrategyStage
+from procs.topology import Segments
+from procs.warmup import _made_up_session
+from ringsim import control as c
+from ringsim.atomics import now_ns
+from ringsim.config import load
+from ringsim.fold.journal import ENTRY_WORDS, HEAD, RECORD
+from ringsim.fold.positions import MARKET, PEER, TIMER
+from ringsim.fold.rehearsal import NEXT_ENTRY, rehearsal
+from ringsim.records import ORDER, OrderKind
+from ringsim.strategy.fold import STRATEGY_STATE
+
+STAGES = {"ingest": IngestStage, "strategy": StrategyStage, "execution": ExecutionStage}
+LONG_NS = 20_000_000  # many times around the script
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return prepare_run(load(), f"rehearse{os.getpid()}", out=str(tmp_path_factory.mktemp("run") / "run")).plan
+
+
+@contextmanager
+def stages_of(plan, name):
+    segments = Segments(msgspec.structs.replace(plan, run_id=f"{plan.run_id}.{name}"), create=True)
+    try:
+        prepare(segments)
+        yield segments
+    finally:
+        segments.close()
+
+
+@pytest.fixture(scope="module")
+def scripts(plan):
+    with stages_of(plan, "first") as segments:
+        return _made_up_session(plan, IngestStage(segments).state[0].feed.book)
+
+
+def test_the_made_up_session_has_what_costs_time(scripts):
+    script = scripts["strategy"][0]
+    streams = script.entries.reshape(-1, ENTRY_WORDS)[:, 0]
+    assert {MARKET, PEER, TIMER} <= set(streams)
+    before, after = (words.view(STRATEGY_STATE)[0] for words in (script.before, script.after))
+    assert after.signals - before.signals >= 4 and after.decisions - before.decisions >= 20
+    orders = scripts["execution"][0].entries.reshape(-1, ENTRY_WORDS)
+    kinds = {int(OrderKind.NEW), int(OrderKind.CANCEL)}
+    peers = orders[orders[:, 0] == PEER]
+    assert len(peers) >= 10
+    assert kinds <= set(np.ascontiguousarray(peers[:, RECORD:]).view(ORDER)["kind"].reshape(-1))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_waiting_stage_keeps_its_state_its_journal_and_its_rings(plan, scripts, name):
+    with stages_of(plan, name) as segments:
+        stage = STAGES[name](segments, *scripts[name])
+        segments.control[c.P_START_NS] = now_ns() + 3600 * 10**9  # the feed is not due for an hour
+        state, journal = stage.memory.copy(), segments.journals[name]
+        practice = stage.practice.twin if name == "ingest" else stage.practice
+        twin = practice.memory.copy()
+        stage.slice(now_ns() + LONG_NS, 1000, 0)
+        assert (practice.memory != twin).any(), "nothing was rehearsed"
+        assert (stage.memory == state).all() and journal.header[HEAD] == 0
+        assert [ring.published() for ring in segments.rings.values()] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_twin_is_the_same_each_time_that_it_comes_to_the_same_place(plan, scripts, name):
+    """However often the script was folded: nothing of one time around is left in the next."""
+    with stages_of(plan, f"{name}.again") as segments:
+        stage = STAGES[name](segments, *scripts[name])
+        segments.control[c.P_START_NS] = now_ns() + 3600 * 10**9
+        practice = stage.practice.twin if name == "ingest" else stage.practice
+        own = [] if name == "ingest" else _places_of_the_journal(practice)
+        seen, met = {}, 0
+        for _ in range(400):
+            stage.slice(now_ns() + 300_000, 1000, 0)
+            place = int(practice.state[0].feed.next if name == "ingest" else practice.at[NEXT_ENTRY])
+            memory = practice.memory.copy()
+            memory[own] = 0
+            if place in seen:
+                met += 1
+                assert (memory == seen[place]).all()
+            seen[place] = memory
+        assert met > 0
+
+
+def _places_of_the_journal(practice):
+    """The two words that are set before each entry: its number and its time."""
+    offset, inner = practice.state.dtype.fields["pos"][1], practice.state.dtype["pos"].fields
+    return [(offset + inner[field][1]) // 8 for field in ("journal", "now_ns")]
+
+
+def test_nothing_to_rehearse_is_no_script():
+    nothing = rehearsal(None, STRATEGY_STATE)
+    assert nothing.script.size == 0 and nothing.at[NEXT_ENTRY] == 0 and nothing.places.size == 0
