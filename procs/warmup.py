@@ -39,6 +39,7 @@ from ringsim.kernel import cache_root, closure_key
 from ringsim.market.capture import Capture, open_capture, prepare_in
 from ringsim.market.events import make_events
 from ringsim.market.feed import feed_control
+from ringsim.market.instruments import SPOT, USDM
 from ringsim.pipeline import Pipeline
 from ringsim.records import ControlCode, Side
 from ringsim.ring import idle, release, reset, waiter
@@ -184,14 +185,14 @@ def _fold_ticks(
 def _made_up_session(plan: Plan, book: Any) -> dict[str, Any]:
     """Have the stages fold the session that they will rehearse. book: of the run, for its prices and quantities."""
     meta = open_capture(Path(plan.capture_folder)).meta
+    # A recording is read as a venue's, whatever the source is: on this run's grid, not on the venue's own of that symbol.
+    instrument = msgspec.structs.replace(meta.instrument, market=USDM if meta.futures else SPOT)
     best = int(book_best(book, int(Side.BUY))) or _ANY_TICKS
     with tempfile.TemporaryDirectory(prefix="ringsim-rehearsal-") as folder:
         file, prepared = Path(folder) / "session", Path(folder) / "capture"
         prepared.mkdir()
-        write_recording(
-            file, meta.instrument, meta.futures, best, int(book_qty(book, int(Side.BUY), best)) or _ANY_LOTS
-        )
-        capture = prepare_in(prepared, [file], [meta.instrument])
+        write_recording(file, instrument, meta.futures, best, int(book_qty(book, int(Side.BUY), best)) or _ANY_LOTS)
+        capture = prepare_in(prepared, [file], [instrument])
         made_up = msgspec.structs.replace(plan, capture_folder=str(prepared), messages=len(capture.index))
         with _scratch(made_up, "rehearsal") as segments:
             return _rehearsed(segments, capture)

@@ -58,6 +58,7 @@ _SIGNAL, _SIGNAL_END = np.int64(OrderKind.SIGNAL), np.int64(OrderKind.SIGNAL_END
 _MARKET, _IOC = np.int64(OrderType.MARKET), np.int64(Tif.IOC)
 _CLOSES, _NONE = np.int64(OrderFlag.CLOSES), np.int64(0)
 _PREDICTION, _NO_BOOK, _END = np.int64(Cause.PREDICTION), np.int64(Cause.NO_BOOK), np.int64(Cause.END)
+_TIMER = np.int64(Cause.TIMER)
 _ENTRY, _CLOSE = np.int64(ENTRY), np.int64(CLOSE)
 _SIZED = np.int64(SIZED_BY_STAGE)
 _NEVER = np.int64(NEVER_NS)
@@ -195,9 +196,11 @@ def decide_divergence(own, p, f, v, orders, intents):
         return _signal(own, _SIGNAL_END, intents, n) if own.sign != 0 else n
     _free(own, v, orders)
     seen = f.ready != 0 and v.prediction_ticks > 0
-    if own.next_ns == _NEVER and seen and v.cause == _PREDICTION:
+    first = own.next_ns == _NEVER and seen and v.cause == _PREDICTION
+    if first:
         own.next_ns = v.now_ns
-    if v.now_ns >= own.next_ns:
+    # At its very time only by the clock: the market may have moved, and the prediction of the same time not have come yet.
+    if first or v.now_ns > own.next_ns or (v.now_ns == own.next_ns and v.cause == _TIMER):
         own.next_ns += ((v.now_ns - own.next_ns) // p.interval_ns + 1) * p.interval_ns
         if seen:
             n = _decide(own, p, f, v, intents)

@@ -63,9 +63,10 @@ class NaiveDivergence(NaiveStrategy):
         for place, trade in enumerate(self.trades):
             if trade and now >= trade["until"] and not trade["lots"] and not self.at_work(place):
                 self.trades[place] = None
-        if self.next_ns is None and cause == "prediction" and f and self.prediction:
+        first = self.next_ns is None and cause == "prediction" and f and self.prediction
+        if first:
             self.next_ns = now
-        if self.next_ns is not None and now >= self.next_ns:
+        if first or (self.next_ns is not None and (now, cause == "timer") >= (self.next_ns, True)):
             while self.next_ns <= now:
                 self.next_ns += self.p.decision_interval_ns
             if f and self.prediction:

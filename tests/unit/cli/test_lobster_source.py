@@ -19,7 +19,13 @@ def files(home):
 
 
 def test_a_run_on_it_names_its_symbol_its_files_and_is_repeated(ringsim, files):
-    found = ringsim("backtest", "--source", files, "--json").json
+    refused = ringsim("backtest", "--source", files)
+    assert (
+        refused.code == 2
+        and "strategy.risk_limits.max_order_size" in refused.err
+        and "less than one lot (1)" in refused.err
+    )
+    found = ringsim("backtest", "--source", files, "--set", "strategy.risk_limits.max_order_size=10", "--json").json
     assert found["symbol"] == "ACME" and found["messages"]["depth"] == 3 and found["messages"]["trade"] == 1
     assert found["exit_state"] == "DONE" and [f.rpartition("/")[2] for f in found["source"]] == [
         "ACME_2012-06-21_m.csv",

@@ -95,6 +95,18 @@ def test_it_decides_once_an_interval_and_trades_once_a_trigger(interval):
     assert [r["kind"] for r in stage.wait(interval)] == [SIGNAL_END]
 
 
+def test_what_happens_at_the_time_of_a_decision_comes_before_it():
+    """The market moves to the last prediction, then the next one comes, at one time: there never was a divergence."""
+    stage = DivergenceStage(limits=FREE, hold_ns=SECOND).begun()
+    begin = stage.now
+    for k in range(1, 6):
+        stage.now = begin + 50 * MILLI * k
+        stage.book(9_999 + 100 * k, 10_001 + 100 * k)
+        stage.predict(10_000 + 100 * k)
+        stage.wait(1)
+    assert stage.s.divergence.regime.count == 5 and news(stage.records) == []
+
+
 def test_a_trade_is_closed_its_time_after_its_decision_with_what_it_filled():
     stage = DivergenceStage(limits=FREE, hold_ns=130 * MILLI).begun(prediction=10_100)
     begin = stage.now
