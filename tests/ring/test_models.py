@@ -50,6 +50,7 @@ class Ring(NamedTuple):
     capacity: int
     records: int
     batch: int = 1
+    smaller: tuple[int, ...] = ()  # other sizes that a batch may have, as it comes
     has_gating: bool = False
     resync: str = "oldest"
     rules: Rules = Rules()
@@ -93,15 +94,14 @@ def writer(ring):
     def step(w):
         match w.at:
             case "claim":
-                end = min(w.seq + ring.batch, ring.records)
-                if end == w.seq:
+                if w.seq == ring.records:
                     return None
-                if ring.has_gating and rules.gating and end - w.gate > ring.capacity:
-                    return Load(ring.cursor, ACQUIRE, lambda cursor: w._replace(gate=cursor))
-                second = min(w.seq + 1, end - 1)  # the first one is written last: readers wait at it
-                return step(w._replace(at="open", seq=second, first=w.seq, end=end))
+                return [claim(w, min(w.seq + size, ring.records)) for size in (ring.batch, *ring.smaller)]
+            case "claimed":
+                second = min(w.seq + 1, w.end - 1)  # the first one is written last: readers wait at it
+                return step(w._replace(at="open", seq=second, first=w.seq))
             case "open":
-                hole = w.first if w.seq > w.first else -1
+                hole = w.first if w.seq > w.first and not w.began(w.first) else -1  # a dead one may have begun it
                 opened = w._replace(at="fence", begun=max(w.begun, w.seq), hole=hole)
                 return Store(ring.stamp(w.seq), 0, RELAXED, opened) if rules.zero_stamp else step(opened)
             case "fence":
@@ -126,6 +126,11 @@ def writer(ring):
                 return Load(ring.stamp(w.seq), ACQUIRE, lambda x: behind(w, x))
             case "clear":
                 return Store(ring.stamp(w.seq), 0, RELEASE, w._replace(at="behind", seq=w.seq + 1))
+
+    def claim(w, end):
+        if ring.has_gating and rules.gating and end - w.gate > ring.capacity:
+            return Load(ring.cursor, ACQUIRE, lambda cursor: w._replace(gate=cursor))
+        return step(w._replace(at="claimed", end=end))
 
     def scanned(w, stamp):
         if stamp == w.seq + 1 or (stamp > 0 and not rules.exact_scan):
@@ -302,6 +307,12 @@ def test_a_free_reader_believes_only_whole_records_and_loses_none_that_is_there(
 
 
 @machines
+@pytest.mark.parametrize(("capacity", "records"), [(2, 3), slow(2, 4), slow(4, 4)])
+def test_a_replacement_may_cut_the_rest_of_a_message_into_other_batches(machine, capacity, records):
+    search(machine, scene(Ring(capacity, records, batch=2, smaller=(1,)), kills=1))
+
+
+@machines
 @pytest.mark.parametrize(
     ("capacity", "records", "batch", "kills"),
     [(1, 3, 1, 1), (2, 3, 1, 1), (2, 4, 2, 1), slow(1, 3, 1, 2), slow(2, 4, 1, 2), slow(2, 4, 2, 2), slow(4, 6, 2, 1)],
@@ -337,7 +348,7 @@ def found_by(machine, rules, **changes):
         (Rules(published_first=False), {"batch": 1}, "was counted as lost and is whole"),
         (Rules(head_by_stamp=False), {"batch": 2}, "goes back"),
         (Rules(exact_scan=False), {}, "takes record .* for whole"),
-        (Rules(clears=False), {"batch": 2}, "was counted as lost and is whole"),
+        (Rules(clears=False), {"batch": 2, "smaller": (1,), "records": 3}, "was counted as lost and is whole"),
         (Rules(gating=False), {"has_gating": True}, "the gating reader"),
     ],
     ids=lambda value: "",
