@@ -165,10 +165,15 @@ class Segments:
         segments.control[P_OWNER_PID] = os.getpid()
         return segments
 
-    def populate(self) -> None:
-        """Touch every page, in a forked child: it has the mappings, and none of their pages, yet."""
+    def populate(self, role: str | None = None) -> None:
+        """Touch every page, in a forked child: it has the mappings, and none of their pages, yet. role: what that stage uses."""
+        others = {
+            f"{kind}.{stage}" for kind in ("state", "journal") for stage in STATE_DTYPES if role and stage != role
+        }
+        skipped = {segment_name(self.plan.run_id, what) for what in others}
         for segment in (*self._plain, *(ring.segment for ring in self.rings.values())):
-            segment.populate()
+            if segment.name not in skipped:
+                segment.populate()
 
     def good(self, stage: str) -> np.record:
         """The stage's last committed state. While the stage runs it may change under the reader."""

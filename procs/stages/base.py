@@ -1,7 +1,7 @@
 """What the worker needs of a stage, and what the two stages that fold records have in common."""
 
 import time
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ringsim.fold.intake import Intake, finished
 from ringsim.fold.journal import HEAD
 from ringsim.fold.near import state_words
 from ringsim.fold.outbox import Outbox
-from ringsim.fold.rehearsal import ALONE, SHARING, Script, rehearsal
+from ringsim.fold.rehearsal import ALONE, SHARING, Rehearsal, Script, private_intake, rehearsal
 from ringsim.records import Trading
 from ringsim.ring.layout import C_RELEASED
 from ringsim.ring.ring import R_LAPS, R_LOST, R_NEXT, R_SEEN
@@ -83,6 +83,14 @@ def intake_setup(
     return setup
 
 
+class Practice(NamedTuple):
+    """What a stage rehearses with: the script and its twin's state, and what stands for the run's own intake and histograms."""
+
+    twin: Rehearsal
+    intake: Intake
+    hops: np.ndarray
+
+
 class FoldStage:
     """A stage that folds market and peer records into an output ring: the strategy, the execution.
 
@@ -100,9 +108,6 @@ class FoldStage:
         self.copies = segments.copies[self.name]
         self.hops, self.out, self.control = segments.hops, out, segments.control
         self.waiter = waiter(plan.waits[self.name])
-        self.practice = rehearsal(
-            script, self.copies.states.dtype, SHARING if plan.waits[self.name] == "yield" else ALONE
-        )
         self.intake = Intake(
             rings["market"].consumer(self.name, resync="newest"),
             rings[peer].consumer(self.name),
@@ -111,6 +116,10 @@ class FoldStage:
             setup,
             segments.control,
             np.zeros(i.A_WORDS, np.int64),
+        )
+        pace = SHARING if plan.waits[self.name] == "yield" else ALONE
+        self.practice = Practice(
+            rehearsal(script, self.copies.states.dtype, pace), private_intake(self.intake), np.zeros_like(self.hops)
         )
         self._commit_at = (self.intake.journal.mask + 1) * 3 // 4
         self._work_in(int(resume(self.copies, self.control, block(self.stage))))

@@ -4,7 +4,7 @@ import numpy as np
 
 from procs.stages.base import FoldStage, intake_setup
 from procs.topology import HOPS, Segments
-from ringsim.atomics import now_ns
+from ringsim.atomics import now_ns, pause
 from ringsim.broker.exchange import on_market, on_order, on_timer
 from ringsim.broker.latency import latency_entry_min
 from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, Stage
@@ -20,6 +20,7 @@ from ringsim.fold.intake import (
     emit,
     emit_again,
     over,
+    peer_behind,
     settle,
     stay_near,
     step_over,
@@ -30,7 +31,7 @@ from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, MARKET, NOTHING, PEER, TIMER
-from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
+from ringsim.fold.rehearsal import NEAR, Script, rehearsal_offer, rehearses
 from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
@@ -47,6 +48,7 @@ _LAST_ACTED = int(OrderKind.REPLACE)  # NEW, CANCEL, CANCEL_ALL, REPLACE: what t
 _FILLED, _ACCEPTED = int(ReportKind.FILL), int(ReportKind.ACCEPTED)
 _BY_TICK = np.int64(OrderFlag.BY_TICK)
 _SETTLE = 32
+_HOLD = 256  # rounds of waiting for the strategy, about 50 us: beyond that it is not at work
 
 
 @kernel
@@ -96,27 +98,18 @@ def _fold(b, intake, stream, out):
 
 
 @kernel
-def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, until_ns, inputs):
-    """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
-    b, journal = states[0], intake.journal
+def execution_turn(b, intake, out, hops, not_before_ns, limit):
+    """Take, fold and publish what there is, at most `limit` inputs. Returns how many.
+
+    not_before_ns: the state's timer counts as set for then at the earliest; 0, but in a rehearsal.
+    """
+    journal = intake.journal
     simulated = intake.setup[I_SIMULATED] == 1
     done = 0
-    while done < inputs:
-        stream = take_input(intake, b.pos, b.timer_ns)
+    while done < limit:
+        stream = take_input(intake, b.pos, max(b.timer_ns, not_before_ns))
         if stream == NOTHING:
-            settle(intake, b.pos, b.timer_ns)
-            if over(intake, b.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
-                break
-            for _ in range(practice.at[NEAR]):
-                stay_near(intake, b.pos, memory)
-            for _ in range(rehearses(practice, intake.at[A_TURN])):
-                _hand(practice.state[0], journal, rehearsal_next(practice, journal, b.pos.journal), out)
-                out.count[0] = 0
-            idle(waiter)
-            if b.pos.ended != 0:
-                break  # perhaps for good: only the worker can say so
-            continue
-        reset(waiter)
+            break
         if stream == PEER:
             order = journal.peer[(b.pos.journal - 1) & journal.mask]
             if order.kind <= _LAST_ACTED:
@@ -130,11 +123,45 @@ def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, u
             observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())
             emit(intake, b.pos, out)
         done += 1
-        if done % _SETTLE == 0:
-            settle(intake, b.pos, b.timer_ns)
-            if over(intake, b.pos, until_ns):
-                break
-    settle(intake, b.pos, b.timer_ns)
+    return done
+
+
+@kernel
+def _rehearse(practice, out):
+    """One input of the script."""
+    twin, intake = practice.twin, practice.intake
+    not_before_ns = rehearsal_offer(twin, intake)
+    execution_turn(twin.state[0], intake, out, practice.hops, not_before_ns, 1)
+
+
+@kernel
+def execution_slice(states, memory, intake, out, practice, hops, cell, waiter, until_ns, inputs):
+    """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
+    b = states[0]
+    realtime = intake.setup[I_SIMULATED] == 0
+    done = 0
+    while done < inputs:
+        n = execution_turn(b, intake, out, hops, 0, min(_SETTLE, inputs - done))
+        done += n
+        settle(intake, b.pos, b.timer_ns)
+        if over(intake, b.pos, until_ns):
+            break
+        if n > 0:
+            reset(waiter)
+            continue
+        if intake.at[A_REASON] != NO_INPUT:
+            break
+        if waiter[1] < _HOLD and realtime and peer_behind(intake, b.pos):
+            waiter[1] += 1  # an order may be about to come: to leave the core now and be called back costs more
+            pause()
+            continue
+        for _ in range(practice.twin.at[NEAR]):
+            stay_near(intake, b.pos, memory)
+        for _ in range(rehearses(practice.twin, intake.at[A_TURN])):
+            _rehearse(practice, out)
+        idle(waiter)
+        if b.pos.ended != 0:
+            break  # perhaps for good: only the worker can say so
     show_account(b, intake.control, cell)
     return done
 

@@ -28,7 +28,15 @@ from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
 from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state, state_words
 from ringsim.fold.neighbour import Neighbour, neighbour_waits
-from ringsim.fold.rehearsal import Rehearsal, Script, rehearsal, rehearsal_undo, rehearses
+from ringsim.fold.rehearsal import (
+    Rehearsal,
+    Script,
+    private_journal,
+    private_producer,
+    rehearsal,
+    rehearsal_undo,
+    rehearses,
+)
 from ringsim.fold.trap import (
     BEFORE_JOURNAL,
     FOLDED,
@@ -83,19 +91,27 @@ class Ingest(NamedTuple):
 
 
 class Practice(NamedTuple):
-    """What ingest rehearses: the messages of a recording, folded into a twin. index: empty if there is none."""
+    """What ingest rehearses: the messages of a recording, folded and sent where nobody reads. g.index: empty if there is none."""
 
-    text: np.ndarray
-    index: np.ndarray  # type: ignore[assignment]  # shadows tuple.index, which nobody calls
+    g: Ingest
     twin: Rehearsal
 
 
-def practice(recording: tuple[Script, np.ndarray, np.ndarray] | None, dtype: np.dtype) -> Practice:
-    """recording: the script (of states alone), text and index; None: nothing is rehearsed."""
-    if recording is None:
-        return Practice(np.zeros(1, np.uint8), np.zeros(0, INDEX).view(np.recarray), rehearsal(None, dtype))
-    script, text, index = recording
-    return Practice(text, index, rehearsal(script, dtype))
+def practice(g: Ingest, recording: tuple[Script, np.ndarray, np.ndarray] | None, dtype: np.dtype) -> Practice:
+    """recording: the script (of states alone), text and index; None: nothing is rehearsed. g: the run's own."""
+    script, text, index = recording or (None, np.zeros(1, np.uint8), np.zeros(0, INDEX).view(np.recarray))
+    text.setflags(write=False), index.setflags(write=False)  # as a capture's are: the same types, the same code
+    twin = g._replace(
+        text=text,
+        index=index,
+        market=private_producer(g.market),
+        journal=private_journal(g.journal),
+        control=np.zeros_like(g.control),
+        sent=np.zeros_like(g.sent),
+    )
+    return Practice(
+        twin, rehearsal(script, dtype, also=("recv_ns", "exch_ns"))
+    )  # realtime sets them, and the script was simulated
 
 
 _SENT, _REASON, _COMMITTED, _EPOCH, _TURN, _ANSWER_NS = range(6)
@@ -231,12 +247,20 @@ def _stay_near(s, g, memory):
 
 
 @kernel
-def _rehearse(g, practice):
-    """Fold one message of the recording, as if it had arrived."""
-    twin = practice.twin.state[0]
-    feed_step(twin.feed, practice.text, practice.index, g.scratch, g.events)
-    g.events.count[0] = 0
-    if twin.feed.next >= practice.index.size:
+def fold_and_send(s, g):
+    """Fold the journal's next entry and publish what it gives. Returns how many events are out, -1 if the rest waits for room."""
+    _fold(s, g)
+    count = g.events.count[0]
+    return count if count == 0 or send(s, g) else -1
+
+
+@kernel
+def _rehearse(practice):
+    """Fold and send one message of the recording, as if it had arrived."""
+    s, g = practice.twin.state[0], practice.g
+    journal_commit(g.journal, s.journal, MESSAGE, s.feed.next, s.recv_ns)
+    fold_and_send(s, g)
+    if s.feed.next >= g.index.size:
         rehearsal_undo(practice.twin)
 
 
@@ -296,10 +320,13 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
         if kind < 0:
             if over or g.sent[_REASON] == NO_JOURNAL or s.ended != ENDS_NOT:
                 break
+            if waiter[0] == HANDOVER and neighbour_waits(neighbour, g.control, now):
+                idle(waiter)  # at once: it may hold what was just published
+                continue
             _stay_near(s, g, memory)
             for _ in range(rehearses(practice.twin, g.sent[_TURN])):
-                _rehearse(g, practice)
-            if waiter[0] == HANDOVER and not neighbour_waits(neighbour, g.control, now):
+                _rehearse(practice)
+            if waiter[0] == HANDOVER:
                 pause()
             else:
                 idle(waiter)
@@ -308,8 +335,10 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
         g.sent[_REASON] = WORKING
         if kind == MESSAGE and not simulated:
             observe(hops[_LATE], now - g.journal.words[journal_slot(g.journal, s.journal) + E_NOW])
-        _fold(s, g)
-        if g.events.count[0] == 0:
+        sent = fold_and_send(s, g)
+        if sent > 0 and not simulated:
+            observe(hops[_PUBLISH], now_ns() - s.recv_ns)
+        if sent >= 0:
             done += 1
     _show_market(s, g, cell)
     _show_feed(s, g, feed_cell)
@@ -366,7 +395,6 @@ class IngestStage:
             block(Stage.EXECUTION) + c.S_NEXT_NS,
             np.zeros(1, np.int64),
         )
-        self.practice = practice(recording, self.copies.states.dtype)
         setup = np.zeros(G_WORDS, np.int64)
         setup[G_SIMULATED], setup[G_FIRST_NS] = plan.simulated, capture.meta.first_recv_ns
         setup[G_SPEED_NUM], setup[G_SPEED_DEN] = plan.speed
@@ -381,6 +409,7 @@ class IngestStage:
             segments.control,
             np.zeros(8, np.int64),
         )
+        self.practice = practice(self.g, recording, self.copies.states.dtype)
         self.cell, self.feed_cell = np.zeros(len(MARKET_CELL), np.int64), np.zeros(len(FEED_CELL), np.int64)
         self._work_in(int(resume(self.copies, self.control, _MY_BLOCK)))
         self.g.sent[_COMMITTED] = self.state[0].journal

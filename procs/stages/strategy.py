@@ -28,7 +28,7 @@ from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
 from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
-from ringsim.fold.rehearsal import NEAR, Script, rehearsal_next, rehearses
+from ringsim.fold.rehearsal import NEAR, Script, rehearsal_offer, rehearses
 from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
@@ -63,27 +63,18 @@ def _fold(s, schedule, intake, stream, out):
 
 
 @kernel
-def strategy_slice(states, memory, schedule, intake, out, practice, hops, waiter, until_ns, inputs):
-    """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
-    s, journal = states[0], intake.journal
+def strategy_turn(s, schedule, intake, out, hops, not_before_ns, limit):
+    """Take, fold and publish what there is, at most `limit` inputs. Returns how many.
+
+    not_before_ns: the state's timer counts as set for then at the earliest; 0, but in a rehearsal.
+    """
+    journal = intake.journal
     realtime = intake.setup[I_SIMULATED] == 0
     done = 0
-    while done < inputs:
-        stream = take_input(intake, s.pos, s.timer_ns)
+    while done < limit:
+        stream = take_input(intake, s.pos, max(s.timer_ns, not_before_ns))
         if stream == NOTHING:
-            settle(intake, s.pos, s.timer_ns)
-            if over(intake, s.pos, until_ns) or intake.at[A_REASON] != NO_INPUT:
-                return done
-            for _ in range(practice.at[NEAR]):
-                stay_near(intake, s.pos, memory)
-            for _ in range(rehearses(practice, intake.at[A_TURN])):
-                _hand(practice.state[0], schedule, journal, rehearsal_next(practice, journal, s.pos.journal), out)
-                out.count[0] = 0
-            idle(waiter)
-            if s.pos.ended != 0:
-                return done  # perhaps for good: only the worker can say so
-            continue
-        reset(waiter)
+            break
         now = s.pos.now_ns
         if stream == MARKET:
             near_level(s.book, intake.market.ring, s.pos.market + EVENTS)
@@ -97,11 +88,40 @@ def strategy_slice(states, memory, schedule, intake, out, practice, hops, waiter
             if realtime:
                 observe(hops[_DECISION], now_ns() - now)
         done += 1
-        if done % _SETTLE == 0:
-            settle(intake, s.pos, s.timer_ns)
-            if over(intake, s.pos, until_ns):
-                break
-    settle(intake, s.pos, s.timer_ns)
+    return done
+
+
+@kernel
+def _rehearse(practice, schedule, out):
+    """One input of the script."""
+    twin, intake = practice.twin, practice.intake
+    not_before_ns = rehearsal_offer(twin, intake)
+    strategy_turn(twin.state[0], schedule, intake, out, practice.hops, not_before_ns, 1)
+
+
+@kernel
+def strategy_slice(states, memory, schedule, intake, out, practice, hops, waiter, until_ns, inputs):
+    """Take and fold inputs until `inputs` are done, the time is over, or the output is full. Returns how many."""
+    s = states[0]
+    done = 0
+    while done < inputs:
+        n = strategy_turn(s, schedule, intake, out, hops, 0, min(_SETTLE, inputs - done))
+        done += n
+        settle(intake, s.pos, s.timer_ns)
+        if over(intake, s.pos, until_ns):
+            break
+        if n > 0:
+            reset(waiter)
+            continue
+        if intake.at[A_REASON] != NO_INPUT:
+            break
+        for _ in range(practice.twin.at[NEAR]):
+            stay_near(intake, s.pos, memory)
+        for _ in range(rehearses(practice.twin, intake.at[A_TURN])):
+            _rehearse(practice, schedule, out)
+        idle(waiter)
+        if s.pos.ended != 0:
+            break  # perhaps for good: only the worker can say so
     return done
 
 

@@ -394,9 +394,16 @@ def settle(intake, pos, timer_ns):
         store_release(intake.control, intake.setup[I_WORDS] + 1, pos.peer)
     else:
         store_release(intake.control, intake.setup[I_WORDS], timer_ns)  # for whoever shares this core
+        store_release(intake.control, intake.setup[I_WORDS] + 1, pos.market)  # behind what this stage has sent for it
     # After the words: until the peer reads `folded`, it looks up its record of that number in a slot that must still hold it.
     if pos.peer > intake.peer.at[R_NEXT]:
         release(intake.peer, pos.peer - intake.peer.at[R_NEXT])
+
+
+@kernel(inline=True)
+def peer_behind(intake, pos):
+    """Realtime clock: whether the peer still folds market records that this stage has folded: something may come of them."""
+    return load_acquire(intake.control, intake.setup[I_PEER_WORDS] + 1) < pos.market
 
 
 @kernel(inline=True)

@@ -1,24 +1,30 @@
-"""A waiting stage rehearses: it folds a script of inputs, over and over, into a state of its own that nobody sees.
+"""A waiting stage rehearses: it takes, folds and publishes a script of inputs, over and over, where nobody sees it.
 
 Between two messages of a quiet market lie milliseconds, and in them a core forgets: the code of the folds leaves its caches,
 its branches are predicted no longer. The first message then costs five to ten times what it costs in bulk, at every stage on
 its way. A stage that spins has nothing better to do than to stay in practice.
 
     script  journal entries, each input as the stage once took it       (a made-up market, made by the warm-up)
-    state   the twin: as it was before the script's first entry          (private memory, never committed)
+    twin    the state as it was before the script's first entry, with rings and a journal of its own (private memory)
     undo    the words that the script changes, with what was in them     (at the script's end they are put back)
 
-Invariants: an entry is laid into the journal's next, still open place and never committed, so a redo does not know of it;
-the outbox is emptied and nothing is published; the stage's own state is not touched. The same compiled functions run for a
-rehearsal and for an input, or it would be another function that stays warm.
+Invariants: all that a rehearsal writes is the twin's, so neither a redo nor a reader knows of it. The compiled function that
+takes an input is the one that rehearses: the twin's arrays are of the same types as the run's own (down to whether they may
+be written), or it would be another function, of the same text, that stays warm.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 
-from ringsim.fold.journal import E_NOW, E_STREAM, ENTRY_WORDS, HEAD, Journal, journal_slot
+from ringsim.fold.intake import A_COMMITTED, I_WORST, Intake
+from ringsim.fold.journal import E_NOW, E_STREAM, ENTRY_WORDS, HEAD, RECORD, Journal, journal_size, open_journal
+from ringsim.fold.positions import MARKET, TIMER
 from ringsim.kernel import kernel
+from ringsim.records import NEVER_NS
+from ringsim.ring.layout import LINE
+from ringsim.ring.ring import R_NEXT, Consumer, Producer, Ring
 
 
 class Pace(NamedTuple):
@@ -37,6 +43,9 @@ SHARING = Pace(
     entries=20, every=1, near=32
 )  # who shares a core has seldom a turn, and each costs as much as twenty entries
 NOTHING_TO_REHEARSE = Pace(entries=0, every=1, near=1)
+
+_SLOTS = 16  # of the twin's rings and its journal: they are to be in a cache and to leave the others there
+_NEVER = NEVER_NS
 
 # Words of Rehearsal.at.
 NEXT_ENTRY, ENTRIES, EVERY_MASK, NEAR = range(4)
@@ -75,14 +84,19 @@ def recorded(journal: Journal, first: int, before: np.ndarray, after: np.ndarray
     return Script(entries.reshape(-1).copy(), before.copy(), after.copy())
 
 
-def rehearsal(script: Script | None, dtype: np.dtype, pace: Pace = ALONE) -> Rehearsal:
-    """A rehearsal of a script (None: of nothing), in memory of its own. dtype: of the state."""
+def rehearsal(script: Script | None, dtype: np.dtype, pace: Pace = ALONE, *, also: Collection[str] = ()) -> Rehearsal:
+    """A rehearsal of a script (None: of nothing), in memory of its own. dtype: of the state.
+
+    also: words of the state (int64 fields) that a rehearsal changes and the recording of the script did not.
+    """
     if script is None:
         pace = NOTHING_TO_REHEARSE
         nothing = np.zeros(dtype.itemsize // 8, np.int64)
         script = Script(np.zeros(0, np.int64), nothing, nothing)
     memory = script.before.copy()
-    places = np.flatnonzero(script.before != script.after)
+    changed = script.before != script.after
+    changed[[dtype.fields[field][1] // 8 for field in also]] = True  # type: ignore[index]
+    places = np.flatnonzero(changed)
     values = script.before[places]
     at = np.array([0, pace.entries, pace.every - 1, pace.near], np.int64)
     return Rehearsal(script.entries, memory.view(dtype).view(np.recarray), memory, places, values, at)
@@ -103,18 +117,70 @@ def rehearsal_undo(r):
 
 
 @kernel
-def rehearsal_next(r, journal, position):
-    """Lay the script's next entry into the journal's open place `position`, as input number `position` of the twin.
+def rehearsal_offer(r, intake):
+    """Lay the script's next entry where the twin's intake finds it, and nothing else.
 
-    Returns its stream. Only where there is a script, and room in the journal.
+    Returns the time before which the twin's timer is not to be looked at: what is offered is what is taken.
     """
     if (r.at[NEXT_ENTRY] + 1) * ENTRY_WORDS > r.script.size:
         rehearsal_undo(r)
-    source, target = r.at[NEXT_ENTRY] * ENTRY_WORDS, journal_slot(journal, position)
-    for k in range(ENTRY_WORDS):
-        journal.words[target + k] = r.script[source + k]
+    source = r.at[NEXT_ENTRY] * ENTRY_WORDS
     r.at[NEXT_ENTRY] += 1
-    pos = r.state[0].pos
-    pos.journal = position + 1
+    stream, pos = r.script[source + E_STREAM], r.state[0].pos
     pos.now_ns = r.script[source + E_NOW]
-    return r.script[source + E_STREAM]
+    intake.at[A_COMMITTED] = pos.journal
+    if stream == TIMER:
+        return 0
+    if stream == MARKET:
+        _lay(intake.market.ring, pos.market, r.script, source + RECORD)
+        intake.market.at[R_NEXT] = pos.market
+    else:
+        _lay(intake.peer.ring, pos.peer, r.script, source + RECORD)
+    return _NEVER
+
+
+@kernel(inline=True)
+def _lay(ring, seq, words, start):
+    """A record into the slot `seq` of a ring that nobody else reads."""
+    base = (seq & ring.mask) * ring.width
+    ring.words[base] = seq + 1
+    for k in range(1, ring.width):
+        ring.words[base + k] = words[start + k]
+
+
+def private_ring(like: Ring) -> Ring:
+    """An empty ring of the same types, small, with no readers, in private memory."""
+    words = np.zeros(_SLOTS * like.width, np.int64)
+    return Ring(
+        np.zeros_like(like.header), words.view(like.slots.dtype).view(np.recarray), words, _SLOTS - 1, like.width
+    )
+
+
+def private_producer(like: Producer) -> Producer:
+    """The writing end of a ring for nobody."""
+    ring = private_ring(like.ring)
+    return Producer(ring, ring.header[LINE : 2 * LINE])
+
+
+def private_journal(like: Journal) -> Journal:
+    """An empty journal of the same types, in private memory."""
+    return open_journal(memoryview(bytearray(journal_size(_SLOTS))), _SLOTS, like.peer.dtype, like.alternate.dtype)
+
+
+def private_intake(like: Intake) -> Intake:
+    """An intake of the same types whose rings, journal and control page are its own."""
+    setup = like.setup.copy()
+    setup[I_WORST] = _SLOTS
+
+    def reader(consumer: Consumer) -> Consumer:
+        return Consumer(private_ring(consumer.ring), consumer.at.copy(), consumer.line)
+
+    return Intake(
+        reader(like.market),
+        reader(like.peer),
+        private_producer(like.out),
+        private_journal(like.journal),
+        setup,
+        np.zeros_like(like.control),
+        like.at.copy(),
+    )

@@ -4,6 +4,7 @@ import os
 from contextlib import contextmanager
 
 import msgspec
+import numba
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ from ringsim.config import load
 from ringsim.fold.journal import ENTRY_WORDS, HEAD, RECORD
 from ringsim.fold.positions import MARKET, PEER, TIMER
 from ringsim.fold.rehearsal import NEXT_ENTRY, rehearsal
-from ringsim.records import ORDER, OrderKind
+from ringsim.records import NEVER_NS, ORDER, OrderKind
 from ringsim.strategy.fold import STRATEGY_STATE
 
 STAGES = {"ingest": IngestStage, "strategy": StrategyStage, "execution": ExecutionStage}
@@ -40,6 +41,12 @@ def stages_of(plan, name):
         yield segments
     finally:
         segments.close()
+
+
+def nothing_is_due(segments):
+    """The feed begins in an hour, and who shares ingest's core waits for nothing."""
+    segments.control[c.P_START_NS] = now_ns() + 3600 * 10**9
+    segments.control[c.block(c.Stage.EXECUTION) + c.S_NEXT_NS] = NEVER_NS
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +72,9 @@ def test_the_made_up_session_has_what_costs_time(scripts):
 def test_a_waiting_stage_keeps_its_state_its_journal_and_its_rings(plan, scripts, name):
     with stages_of(plan, name) as segments:
         stage = STAGES[name](segments, *scripts[name])
-        segments.control[c.P_START_NS] = now_ns() + 3600 * 10**9  # the feed is not due for an hour
+        nothing_is_due(segments)
         state, journal = stage.memory.copy(), segments.journals[name]
-        practice = stage.practice.twin if name == "ingest" else stage.practice
+        practice = stage.practice.twin
         twin = practice.memory.copy()
         stage.slice(now_ns() + LONG_NS, 1000, 0)
         assert (practice.memory != twin).any(), "nothing was rehearsed"
@@ -80,15 +87,13 @@ def test_the_twin_is_the_same_each_time_that_it_comes_to_the_same_place(plan, sc
     """However often the script was folded: nothing of one time around is left in the next."""
     with stages_of(plan, f"{name}.again") as segments:
         stage = STAGES[name](segments, *scripts[name])
-        segments.control[c.P_START_NS] = now_ns() + 3600 * 10**9
-        practice = stage.practice.twin if name == "ingest" else stage.practice
-        own = [] if name == "ingest" else _places_of_the_journal(practice)
+        nothing_is_due(segments)
+        practice = stage.practice.twin
         seen, met = {}, 0
         for _ in range(400):
             stage.slice(now_ns() + 300_000, 1000, 0)
             place = int(practice.state[0].feed.next if name == "ingest" else practice.at[NEXT_ENTRY])
             memory = practice.memory.copy()
-            memory[own] = 0
             if place in seen:
                 met += 1
                 assert (memory == seen[place]).all()
@@ -96,10 +101,15 @@ def test_the_twin_is_the_same_each_time_that_it_comes_to_the_same_place(plan, sc
         assert met > 0
 
 
-def _places_of_the_journal(practice):
-    """The two words that are set before each entry: its number and its time."""
-    offset, inner = practice.state.dtype.fields["pos"][1], practice.state.dtype["pos"].fields
-    return [(offset + inner[field][1]) // 8 for field in ("journal", "now_ns")]
+@pytest.mark.parametrize("name", STAGES)
+def test_what_rehearses_has_the_types_of_what_runs(plan, scripts, name):
+    """A read-only array is another type, and another type is another compiled function: then the wrong one stays warm."""
+    with stages_of(plan, f"{name}.types") as segments:
+        stage = STAGES[name](segments, *scripts[name])
+        own = (stage.g, stage.state) if name == "ingest" else (stage.intake, stage.hops, stage.state)
+        twin = (stage.practice[0],) if name == "ingest" else (stage.practice.intake, stage.practice.hops)
+        for mine, its in zip(own, (*twin, stage.practice.twin.state), strict=True):
+            assert numba.typeof(its) == numba.typeof(mine)
 
 
 def test_nothing_to_rehearse_is_no_script():
