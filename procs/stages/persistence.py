@@ -36,6 +36,9 @@ from ringsim.store.sqlite import Store
 _MOST = 4096  # records of one transaction and ring
 _SLOW_S = 0.1  # of a step at a disk that is slow on purpose
 _NAP_MIN_S, _NAP_MAX_S = 0.001, 0.04  # with nothing to write; each look costs a stage on the same core about 0.1 ms
+# A transaction costs a stage on the same core 1 ms, however few its records; and feeds tick in tenths of a second.
+_BATCH_AGE_NS = 230_000_000
+_LOOK_AGE_NS = 330_000_000  # of the market's records, which are only counted: 0.3 ms
 
 
 @kernel
@@ -92,7 +95,7 @@ class PersistenceStage:
         self.events = np.zeros(_MOST * self.market.ring.width, np.int64)
         self.written = 0
         self.log_failed = False
-        self.last_batch_ns = time.monotonic_ns()
+        self.last_batch_ns = self.last_look_ns = time.monotonic_ns()
 
     def _opened(self, path: Path) -> Store:
         """The database, at its cursors; as long as it is locked or the disk full, once more."""
@@ -144,12 +147,12 @@ class PersistenceStage:
         self.nap_s = min(2 * self.nap_s, _NAP_MAX_S)
 
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
-        """One transaction when a batch is together or the last one is 50 ms old; else a wait."""
+        """One transaction when a batch is together or the last one is some time ago; else a wait."""
         waiting = [int(c.ring.header[W_PUBLISHED]) - int(c.at[R_NEXT]) for c in (self.orders, self.reports)]
         now = time.monotonic_ns()
-        if sum(waiting) == 0 or (sum(waiting) < self.plan.batch_size and now - self.last_batch_ns < 50_000_000):
+        if sum(waiting) == 0 or (sum(waiting) < self.plan.batch_size and now - self.last_batch_ns < _BATCH_AGE_NS):
             self.reason = NO_INPUT
-            if self._watch_market() == _MOST:
+            if self._market_is_due(now) and self._watch_market() == _MOST:
                 self.nap_s = _NAP_MIN_S
             else:
                 time.sleep(self.nap_s)
@@ -199,8 +202,14 @@ class PersistenceStage:
         """Die here if that was asked: with a batch copied, logged but not stored, stored but not released, half released."""
         trap(self.control, block(self.stage), point, self.written)
 
+    def _market_is_due(self, now_ns: int) -> bool:
+        """Whether to look at the market: much has come, or the last look is some time ago."""
+        behind = int(self.market.ring.header[W_PUBLISHED]) - int(self.market.at[R_NEXT])
+        return behind >= _MOST // 4 or now_ns - self.last_look_ns >= _LOOK_AGE_NS
+
     def _watch_market(self) -> int:
         """A summary line for each second of the market; what this reader is too slow for is missing in it."""
+        self.last_look_ns = time.monotonic_ns()
         first = int(self.market.at[R_NEXT])
         count = int(copy_lossy(self.market, self.events))
         if count:
