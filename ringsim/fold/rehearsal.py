@@ -91,15 +91,15 @@ def rehearsal(script: Script | None, dtype: np.dtype, pace: Pace = ALONE, *, als
     """
     if script is None:
         pace = NOTHING_TO_REHEARSE
-        nothing = np.zeros(dtype.itemsize // 8, np.int64)
-        script = Script(np.zeros(0, np.int64), nothing, nothing)
-    memory = script.before.copy()
-    changed = script.before != script.after
-    changed[[dtype.fields[field][1] // 8 for field in also]] = True  # type: ignore[index]
-    places = np.flatnonzero(changed)
-    values = script.before[places]
+        entries, memory = np.zeros(0, np.int64), np.zeros(dtype.itemsize // 8, np.int64)
+        places, values = entries.copy(), entries.copy()
+    else:
+        changed = script.before != script.after
+        changed[[dtype.fields[field][1] // 8 for field in also]] = True  # type: ignore[index]
+        entries, memory, places = script.entries, script.before.copy(), np.flatnonzero(changed).astype(np.int64)
+        values = script.before[places]
     at = np.array([0, pace.entries, pace.every - 1, pace.near], np.int64)
-    return Rehearsal(script.entries, memory.view(dtype).view(np.recarray), memory, places, values, at)
+    return Rehearsal(entries, memory.view(dtype).view(np.recarray), memory, places, values, at)
 
 
 @kernel(inline=True)
