@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from procs.topology import Plan
-from procs.turns import ask_for_short_turns
 
 # The launcher's 120 MB in large pages: to fork it takes a third of the time, and so does a stage's end, before which nobody
 # hears of its death. Where the kernel or the C library has none, these say nothing.
@@ -15,11 +14,7 @@ _FEW_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=
 
 
 def boot(plan: Plan) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
-    """Start the launcher of a run whose plan is saved. Returns the channel to it, and its process.
-
-    From here on the caller is a parent: it asks the scheduler for short turns.
-    """
-    ask_for_short_turns()
+    """Start the launcher of a run whose plan is saved. Returns the channel to it, and its process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-m", "procs.launcher", str(theirs.fileno()), str(Path(plan.folder) / "plan.json")]
     environment = {**os.environ, **_FEW_PAGES, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

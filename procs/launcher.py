@@ -131,16 +131,12 @@ def _place(plan: Any, role: str) -> None:
     """Put the stage on its cores, name it, and lower the priority of what nobody waits for."""
     import setproctitle
 
-    from procs.turns import ask_for_usual_turns, give_way
-
     setproctitle.setproctitle(f"ringsim {role} {plan.run_id}")
     cores = set(plan.cores.get(role, [])) & os.sched_getaffinity(0)
     if cores:
         os.sched_setaffinity(0, cores)
-    ask_for_usual_turns()
     if role == "persistence":
         os.nice(5)
-        give_way()
 
 
 def _give_up(channel: socket.socket, error: Exception) -> NoReturn:
@@ -170,7 +166,6 @@ def main() -> None:
     import procs.stages.table
     import procs.worker  # noqa: F401
     from procs.topology import Plan, Segments
-    from procs.turns import ask_for_short_turns
     from procs.warmup import warm_up
 
     try:
@@ -189,7 +184,6 @@ def main() -> None:
         _give_up(channel, error)
     gc.collect()
     gc.freeze()
-    ask_for_short_turns()
     Launcher(channel, lambda role, generation, fd: _stage_life(segments, scripts, role, generation, fd)).serve()
 
 

@@ -80,7 +80,11 @@ class Job(NamedTuple):
 
 
 def _jobs(plan: Plan) -> list[Job]:
-    """The stages of the run, and what else a user will call next: the backtest, the demos. Longest first."""
+    """The stages of the run, and what else a user will call next: the backtest, the demos.
+
+    Two jobs side by side compile twice what both need: strategy and execution do not begin together, and the backtest, which has
+    the folds of both, comes last.
+    """
 
     def stage_job(stage: type[IngestStage] | type[FoldStage]) -> Job:
         def work() -> None:
@@ -90,7 +94,8 @@ def _jobs(plan: Plan) -> list[Job]:
         return Job(stage.name, stage.__module__, work)
 
     pipeline = Job("backtest", "ringsim.pipeline", lambda: _load_backtest(plan))
-    return [pipeline, *map(stage_job, _STAGES), Job("demo", "procs.demo.lockstep", load_demo)]
+    demo = Job("demo", "procs.demo.lockstep", load_demo)
+    return [stage_job(ExecutionStage), stage_job(IngestStage), stage_job(StrategyStage), demo, pipeline]
 
 
 def _load_backtest(plan: Plan) -> None:

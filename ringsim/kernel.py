@@ -24,6 +24,7 @@ import llvmlite
 import numba
 import numba.core.config
 import numpy as np
+from numba.core import types
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +32,15 @@ _ROOT = Path(__file__).resolve().parent.parent
 _IMPORT = re.compile(
     r"^\s*(?:from\s+((?:ringsim|procs)[\w.]*)\s+import\s+(\([^)]*\)|[^\n]+)|import\s+((?:ringsim|procs)[\w.]*))", re.M
 )
-_FLAGS: dict[str, Any] = {"cache": True, "nogil": True, "boundscheck": False, "error_model": "numpy", "_nrt": False}
+_FLAGS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "boundscheck": False,
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+}
+_NESTED: dict[str, Any] = {"no_cpython_wrapper": True}
 _VERSIONS = f"{sys.version_info[:3]} numba {numba.__version__} llvmlite {llvmlite.__version__} numpy {np.__version__}"
 
 
@@ -89,6 +98,23 @@ def closure_key(path: Path, root: Path = _ROOT) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
+def _called_by(outer: Any, nested: Any) -> Any:
+    """`outer`, for Python; other kernels that call it get `nested`, told apart by the types of their arguments alone.
+
+    What only kernels call needs no way in for Python, whose unpacking of rings and states is more code than most kernels are.
+    And numba makes a version of its own for each constant that a caller names: eleven of one function, and of a function
+    called with a constant here and a variable there two, of which one is in the caches and the other one is not.
+    """
+
+    def get_call_template(args: Any, kws: Any) -> Any:
+        return nested.get_call_template(
+            tuple(map(types.unliteral, args)), {name: types.unliteral(kws[name]) for name in kws}
+        )
+
+    outer.get_call_template, outer.get_overload = get_call_template, nested.get_overload
+    return outer
+
+
 @overload
 def kernel(function: F) -> F:
     """`@kernel`."""
@@ -110,9 +136,14 @@ def kernel(function: F | None = None, *, inline: bool = False) -> F | Callable[[
         config: Any = numba.core.config
         folder = cache_root() / closure_key(Path(function.__code__.co_filename))
         # CACHE_DIR is read while the decorator runs: set just here, so that a host program's own kernels keep theirs.
-        before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
+        before = config.CACHE_DIR
         try:
-            return numba.njit(forceinline=inline, **_FLAGS)(function)
+            config.CACHE_DIR = str(folder)
+            outer = numba.njit(forceinline=inline, **_FLAGS)(function)
+            if config.DISABLE_JIT:
+                return outer
+            config.CACHE_DIR = str(folder / "nested")
+            return _called_by(outer, numba.njit(forceinline=inline, **_FLAGS, **_NESTED)(function))
         finally:
             config.CACHE_DIR = before
 

@@ -91,8 +91,10 @@ def rehearsal(script: Script | None, dtype: np.dtype, pace: Pace = ALONE, *, als
     """
     if script is None:
         pace = NOTHING_TO_REHEARSE
-        entries, memory = np.zeros(0, np.int64), np.zeros(dtype.itemsize // 8, np.int64)
-        places, values = entries.copy(), entries.copy()
+        entries: np.ndarray = np.zeros(0, np.int64)
+        memory: np.ndarray = np.zeros(dtype.itemsize // 8, np.int64)
+        places: np.ndarray = entries
+        values: np.ndarray = entries
     else:
         changed = script.before != script.after
         changed[[dtype.fields[field][1] // 8 for field in also]] = True  # type: ignore[index]
