@@ -19,6 +19,7 @@ from ringsim.fold.intake import (
     NO_INPUT,
     emit,
     emit_again,
+    look_ahead,
     over,
     peer_behind,
     settle,
@@ -28,7 +29,6 @@ from ringsim.fold.intake import (
     take_input,
 )
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
-from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.rehearsal import NEAR, Script, rehearsal_offer, rehearses
@@ -117,7 +117,7 @@ def execution_turn(b, intake, out, hops, not_before_ns, limit):
                     observe(hops[_TICK], b.pos.now_ns - order.trigger_ns)
                 observe(hops[_HOP], b.pos.now_ns - order.created_ns)
         if stream == MARKET:
-            near_level(b.book, intake.market.ring, b.pos.market + EVENTS)
+            look_ahead(intake, b.pos, b.book)
         _fold(b, intake, stream, out)
         if out.count[0] > 0:
             observe_reports(out, hops, b.pos.now_ns if simulated else now_ns())

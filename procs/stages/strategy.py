@@ -17,6 +17,7 @@ from ringsim.fold.intake import (
     NO_INPUT,
     emit,
     emit_again,
+    look_ahead,
     over,
     settle,
     stay_near,
@@ -25,7 +26,6 @@ from ringsim.fold.intake import (
     take_input,
 )
 from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
-from ringsim.fold.near import EVENTS, near_level
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.rehearsal import NEAR, Script, rehearsal_offer, rehearses
@@ -77,7 +77,7 @@ def strategy_turn(s, schedule, intake, out, hops, not_before_ns, limit):
             break
         now = s.pos.now_ns
         if stream == MARKET:
-            near_level(s.book, intake.market.ring, s.pos.market + EVENTS)
+            look_ahead(intake, s.pos, s.book)
         _fold(s, schedule, intake, stream, out)
         if stream == LOST:
             intake.control[_WANTED] = s.pos.laps  # a count that only grows: ingest answers what it has not answered

@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringsim.atomics import load_acquire, now_ns, store_release
+from ringsim.atomics import load_acquire, load_relaxed, now_ns, prefetch_read, store_release
 from ringsim.fold.call import called
 from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, RECORD, Journal, journal_commit, journal_slot
-from ringsim.fold.near import near_journal, near_ring, near_state
+from ringsim.fold.near import near_journal, near_level, near_ring, near_state
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.trap import (
     BEFORE_JOURNAL,
@@ -40,6 +40,7 @@ from ringsim.fold.trap import (
 from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, NEVER_NS, ORDER, REPORT, ControlCode, EventKind, GapCode
 from ringsim.ring.consumer import LAPPED, OK, poll, release
+from ringsim.ring.layout import W_PUBLISHED
 from ringsim.ring.producer import batch_max, publish, put, room
 from ringsim.ring.ring import P_FULL, P_NEXT, R_LOST, R_NEXT, Consumer, Producer
 
@@ -67,7 +68,13 @@ A_REASON = 0
 A_COMMITTED = 1  # journal position up to which entries may be overwritten
 A_EPOCH = 2  # the parent's epoch that this slice goes by
 A_TURN = 3  # rounds without an input, for `stay_near`
+A_LINES, A_LEVELS = (
+    4,
+    5,
+)  # market records up to which `look_ahead` has asked for the lines, for their places in the book
 A_WORDS = 8
+
+_LINES_AHEAD, _LEVELS_AHEAD = 8, 3  # market records
 
 _EVENT_KIND = MARKET_EVENT.fields["kind"][1] // 8  # type: ignore[index]
 _KIND_SHIFT = 8 * (MARKET_EVENT.fields["kind"][1] % 8)  # type: ignore[index]
@@ -421,6 +428,27 @@ def stay_near(intake, pos, state_words):
     near_journal(intake.journal, pos.journal, turn)
     near_ring(intake.out.ring, pos.out, turn, intake.setup[I_WORST])
     near_state(state_words, turn)
+
+
+@kernel(inline=True)
+def look_ahead(intake, pos, book):
+    """Bring near what the next market records will need: their lines and, of those that set levels, the places in the book.
+
+    A line comes from another core: at the start of a batch all are asked for at once, for to wait for one after the other
+    takes longer. Nothing that is still being written is touched. Call it when a market record was taken, before its fold.
+    """
+    at, ring = intake.at, intake.market.ring
+    published = load_relaxed(ring.header, W_PUBLISHED)
+    line = at[A_LINES] if 0 <= at[A_LINES] - pos.market <= _LINES_AHEAD else pos.market
+    while line < min(published, pos.market + _LINES_AHEAD):
+        prefetch_read(ring.words, (line & ring.mask) * ring.width)
+        line += 1
+    at[A_LINES] = line
+    level = at[A_LEVELS] if 0 <= at[A_LEVELS] - pos.market <= _LEVELS_AHEAD else pos.market
+    while level < min(published, pos.market + _LEVELS_AHEAD):
+        near_level(book, ring, level)
+        level += 1
+    at[A_LEVELS] = level
 
 
 @kernel

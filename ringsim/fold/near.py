@@ -16,7 +16,6 @@ from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, EventKind
 
 AHEAD = 64  # journal entries, or slots, ahead of the next one: a message of that many events finds them near
-EVENTS = 3  # market records that a stage looks ahead
 _LINE = 8  # words
 _LINES = 8
 
