@@ -25,6 +25,8 @@ from ringsim.ring.wait import waiter
 class RedoMismatch(RingsimError):
     """A redo emitted something else than what was published: the fold is not deterministic, or memory is damaged."""
 
+    fatal = True
+
 
 class StageProgram(Protocol):
     """One stage's work. Every method returns soon: a slice by its deadline, the others at once."""

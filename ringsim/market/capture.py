@@ -35,6 +35,7 @@ from ringsim.market.binance import (
     make_scratch,
     parse_message,
 )
+from ringsim.market.held import Held, in_use
 from ringsim.market.instruments import COINM, SPOT, USDM, find_instrument, infer_instrument, make_grid
 from ringsim.market.jsontext import Parse
 from ringsim.market.lines import FORMAT_HINT, Judged, SourceReader, is_coinm, judge, receive_unit, symbol_of
@@ -105,12 +106,16 @@ class CaptureMeta(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Capture:
-    """text: uint8[], read-only, PADDING bytes longer than its lines. index: INDEX recarray, read-only."""
+    """text: uint8[], read-only, PADDING bytes longer than its lines. index: INDEX recarray, read-only.
+
+    held: as long as it is open, in this process or a forked one, nobody drops the folder from the cache.
+    """
 
     folder: Path
     meta: CaptureMeta
     text: np.ndarray
     index: np.recarray
+    held: Held
 
     def place(self, message: int) -> str:
         """Where a message (number in the index) was recorded: "FILE line N"."""
@@ -196,6 +201,7 @@ def session_key(files: Sequence[Path], code: str, more: object) -> str:
 def _opened(folder: Path) -> Capture | None:
     """The capture in a folder, or None: whatever is wrong with a cache entry, preparing it again is the answer."""
     try:
+        held = Held(folder / _META)
         meta = msgspec.json.decode((folder / _META).read_bytes(), type=CaptureMeta)
         index = np.load(folder / _INDEX, mmap_mode="r")
         text = np.memmap(folder / TEXT, np.uint8, "r")
@@ -207,7 +213,7 @@ def _opened(folder: Path) -> Capture | None:
         return None
     with contextlib.suppress(OSError):  # a read-only cache
         os.utime(folder)  # in use: the last to go
-    return Capture(folder, meta, np.asarray(text), np.asarray(index).view(np.recarray))
+    return Capture(folder, meta, np.asarray(text), np.asarray(index).view(np.recarray), held)
 
 
 def _prepare_in(root: Path, key: str, make: Callable[[Path], None]) -> Capture:
@@ -238,7 +244,8 @@ def _sweep(root: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
     kept = sorted((p for p in root.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
     for old in kept[: max(0, len(kept) - CACHED_CAPTURES + 1)]:
-        shutil.rmtree(old, ignore_errors=True)  # whoever has it mapped keeps it
+        if not in_use(old / _META):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 # --- preparing -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ the spot session of 2024-08-08 the market falls 75 below the 1,000th bid, and me
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def check_session(files: Sequence[Path], instruments: Iterable[Instrument] = ())
     """Fold a session and compare. Raises BadInput as `prepare` does."""
     capture = prepare(files, instruments)
     exact = msgspec.structs.replace(capture.meta, instrument=_exact(capture))
-    state = new_feed(Capture(capture.folder, exact, capture.text, capture.index))
+    state = new_feed(replace(capture, meta=exact))
     tickers = _tickers(capture, exact.instrument)
     found = np.zeros(3, np.int64)
     places = np.full((len(_WORDS), CAPTURE_WARNINGS), -1, np.int64)

@@ -280,6 +280,26 @@ def test_only_so_many_captures_are_kept_and_what_the_dead_left_goes(tmp_path, mo
     assert kept == {f.name for f in folders[-CACHED_CAPTURES:]} | {f".{os.getpid()}-mine"}
 
 
+def test_a_capture_that_somebody_has_open_stays(tmp_path, monkeypatch):
+    """A run opens its capture again for each new ingest, whatever others have prepared meanwhile."""
+    monkeypatch.setenv("RINGSIM_CACHE", str(tmp_path / "cache"))
+    short = session(1)[:20]
+    mine = prepare([write_capture(tmp_path / "mine", short)])
+    other = prepare([write_capture(tmp_path / "other", short)]).folder  # and nobody has it open
+    for k in range(CACHED_CAPTURES + 3):
+        prepare([write_capture(tmp_path / f"{k}", short)])
+        for folder in (mine.folder, other):
+            if folder.exists():
+                os.utime(folder, ns=(1, 1))
+    assert mine.folder.exists() and not other.exists()
+    assert len(open_capture(mine.folder).index) == len(mine.index)
+    folder = mine.folder
+    del mine
+    os.utime(folder, ns=(1, 1))
+    prepare([write_capture(tmp_path / "one more", short)])
+    assert not folder.exists()
+
+
 def test_several_processes_may_prepare_the_same_at_once(tmp_path):
     path = write_capture(tmp_path / "a.gz", session(1))
     program = "import sys; from ringsim.market.capture import *; print(prepare([Path(sys.argv[1])]).folder)"
