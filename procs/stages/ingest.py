@@ -56,6 +56,7 @@ from ringsim.market.events import Events, make_events
 from ringsim.market.feed import feed_control, feed_snapshot, feed_step
 from ringsim.records import MARKET_WORDS, ControlCode, Trading
 from ringsim.ring import batch_max, publish, put, room
+from ringsim.ring.producer import refused
 from ringsim.ring.ring import P_NEXT, Producer
 from ringsim.ring.wait import HANDOVER, idle, reset, waiter
 from ringsim.telemetry.cell import write_cell
@@ -215,6 +216,7 @@ def send(s, g):
             free = room(g.market)
             n = min(n, free)
             if n == 0:
+                refused(g.market)
                 g.sent[_REASON] = NO_ROOM
                 return False
         words, first = g.events.words, g.sent[_SENT] * MARKET_WORDS

@@ -41,8 +41,8 @@ from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, NEVER_NS, ORDER, REPORT, ControlCode, EventKind, GapCode
 from ringsim.ring.consumer import LAPPED, OK, poll, release
 from ringsim.ring.layout import W_PUBLISHED
-from ringsim.ring.producer import batch_max, publish, put, room
-from ringsim.ring.ring import P_FULL, P_NEXT, R_LOST, R_NEXT, Consumer, Producer
+from ringsim.ring.producer import batch_max, publish, put, refused, room
+from ringsim.ring.ring import P_NEXT, R_LOST, R_NEXT, Consumer, Producer
 
 # Setup words of an intake: what differs between stages and clocks.
 I_SIMULATED = 0
@@ -173,6 +173,7 @@ def _has_room(intake, pos):
         intake.at[A_REASON] = NO_JOURNAL
         return False
     if room(intake.out) < intake.setup[I_WORST]:
+        refused(intake.out)
         intake.at[A_REASON] = NO_ROOM
         return False
     return True
@@ -465,9 +466,3 @@ def finished(intake, pos, timer_ns):
     folded = load_acquire(intake.control, intake.setup[I_PEER_WORDS] + 1)
     peer_next = load_acquire(intake.control, intake.setup[I_PEER_WORDS])
     return peer_next >= _NEVER and folded >= pos.out and not _is_there(intake.peer, pos.peer)
-
-
-@kernel
-def full_waits(intake):
-    """How often the output ring was found full."""
-    return intake.out.at[P_FULL]

@@ -53,14 +53,20 @@ def batch_max(producer):
 
 
 @kernel
-def _has_room(producer, n):
-    """Look at the gating cursors again: whether n records fit. A claim that must wait is counted once, however often it asks."""
+def refused(producer):
+    """What is to be written next does not fit: counted once, however often it is asked."""
     at = producer.at
-    if n <= room(producer):
-        return True
     if at[P_REFUSED] != at[P_NEXT] + 1:
         at[P_REFUSED] = at[P_NEXT] + 1
         at[P_FULL] += 1
+
+
+@kernel
+def _has_room(producer, n):
+    """Look at the gating cursors again: whether n records fit."""
+    if n <= room(producer):
+        return True
+    refused(producer)
     return False
 
 
