@@ -18,7 +18,7 @@ import numpy as np
 from procs.logs import LOGGER
 from procs.stages.patience import Patience
 from procs.topology import Segments
-from ringsim.control import S_HEARTBEAT_NS, S_WAITS, WAITS_FOR_LOCK, WAITS_FOR_SPACE, Stage, block
+from ringsim.control import S_HEARTBEAT_NS, S_STATE, S_WAITS, WAITS_FOR_LOCK, WAITS_FOR_SPACE, Stage, StageState, block
 from ringsim.fold.intake import NO_INPUT, WORKING
 from ringsim.fold.trap import BEFORE_RELEASE, FOLDED, RELEASED, WRITTEN, trap
 from ringsim.kernel import kernel
@@ -150,7 +150,7 @@ class PersistenceStage:
         """One transaction when a batch is together or the last one is some time ago; else a wait."""
         waiting = [int(c.ring.header[W_PUBLISHED]) - int(c.at[R_NEXT]) for c in (self.orders, self.reports)]
         now = time.monotonic_ns()
-        if sum(waiting) == 0 or (sum(waiting) < self.plan.batch_size and now - self.last_batch_ns < _BATCH_AGE_NS):
+        if sum(waiting) == 0 or not self._batch_is_due(waiting, now):
             self.reason = NO_INPUT
             if self._market_is_due(now) and self._watch_market() == _MOST:
                 self.nap_s = _NAP_MIN_S
@@ -201,6 +201,18 @@ class PersistenceStage:
     def _trap(self, point: np.int64) -> None:
         """Die here if that was asked: with a batch copied, logged but not stored, stored but not released, half released."""
         trap(self.control, block(self.stage), point, self.written)
+
+    def _batch_is_due(self, waiting: list[int], now_ns: int) -> bool:
+        """Whether to store what waits: there is much, it is some time since the last batch, or nothing more will come.
+
+        waiting: records by ring. Much is a batch, or a quarter of a small ring, for whose writer nobody is to wait.
+        """
+        if sum(waiting) >= self.plan.batch_size or now_ns - self.last_batch_ns >= _BATCH_AGE_NS:
+            return True
+        if any(4 * count > c.ring.mask for count, c in zip(waiting, (self.orders, self.reports), strict=True)):
+            return True
+        writers = (block(stage) + S_STATE for stage in (Stage.STRATEGY, Stage.EXECUTION))
+        return all(self.control[at] == StageState.DONE for at in writers)
 
     def _market_is_due(self, now_ns: int) -> bool:
         """Whether to look at the market: much has come, or the last look is some time ago."""
