@@ -34,9 +34,14 @@ def first_strategy(plan: Plan) -> np.ndarray:
     return strategy_init(plan.strategy, wake_ns)
 
 
+def first_broker(plan: Plan) -> np.ndarray:
+    """The paper exchange before the first input, with the latencies that it looks up."""
+    return broker_init(plan.broker, np.load(plan.delays).view(np.recarray) if plan.delays else None)
+
+
 def prepare(segments: Segments) -> None:
     """Store every stage's first state."""
     plan = segments.plan
     first_state(segments.copies["ingest"], first_ingest(plan))
     first_state(segments.copies["strategy"], first_strategy(plan))
-    first_state(segments.copies["execution"], broker_init(plan.broker))
+    first_state(segments.copies["execution"], first_broker(plan))

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from procs.topology import Plan, check_capacities
+from ringsim.broker.delays import Delays, read_rows
 from ringsim.config import Config, Effective, capacities, exchange_models, in_run_folder, instruments, schedule_file
 from ringsim.errors import BadInput
 from ringsim.market.capture import Capture, prepare
@@ -136,8 +137,9 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, pl
     capture = open_session(config)
     instrument = check_instrument(effective, capture)
     schedule = _schedule(effective, instrument)
-    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, schedule)
-    inputs = [SourceFile(schedule.path, schedule.size_bytes, schedule.sha256)] if schedule else []
+    delays = _delays(effective)
+    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, schedule, delays)
+    inputs = [SourceFile(file.path, file.size_bytes, file.sha256) for file in (schedule, delays) if file]
     notes = [f"{note.path}: {note.text}" for note in effective.notes if note.origin != "default"] + list(
         capture.meta.notes
     )
@@ -168,6 +170,18 @@ def _schedule(effective: Effective, instrument: Instrument) -> Schedule | None:
     return read_schedule(Path(file).expanduser().absolute(), instrument)
 
 
+def _delays(effective: Effective) -> Delays | None:
+    """The latencies that were measured, for a model that looks them up; None for another one. BadInput for what is none."""
+    run, broker = effective.config.run, effective.config.broker
+    if broker.latency_model != "rows":
+        return None
+    if run.clock == "realtime" and run.speed == "max":
+        raise BadInput(
+            "measured rows are looked up by the feed's clock, and at run.speed max it has none: choose a speed"
+        )
+    return read_rows(Path(str(broker.latency_rows)).expanduser().absolute())
+
+
 def _new_plan(
     effective: Effective,
     run_id: str,
@@ -175,6 +189,7 @@ def _new_plan(
     capture: Capture,
     instrument: Instrument,
     schedule: Schedule | None,
+    delays: Delays | None,
 ) -> Plan:
     config = effective.config
     simulated = config.run.clock == "simulated"
@@ -182,8 +197,9 @@ def _new_plan(
     check_capacities(sizes)
     # Event time is UTC already; CLOCK_MONOTONIC needs to be told what day it is.
     offset_ns = 0 if simulated else time.time_ns() - time.monotonic_ns()
-    strategy = strategy_params(config, instrument, utc_offset_ns=offset_ns, first_ns=capture.meta.first_recv_ns)
-    broker = broker_params(config, instrument, utc_offset_ns=offset_ns)
+    first_ns = capture.meta.first_recv_ns
+    strategy = strategy_params(config, instrument, utc_offset_ns=offset_ns, first_ns=first_ns)
+    broker = broker_params(config, instrument, utc_offset_ns=offset_ns, first_ns=first_ns, delays=delays)
     waits, cores = placement(effective)
     speed = (0, 1) if config.run.speed == "max" else Fraction(str(config.run.speed)).as_integer_ratio()
     folder = make_folder(out, run_id)
@@ -198,8 +214,9 @@ def _new_plan(
         messages=messages_within(capture, config.run.duration_s),
         base_latency_ns=config.feed.base_latency_ns,
         strategy=strategy,
-        schedule=_keep(schedule, folder),
+        schedule=_keep(schedule.orders, folder / "schedule.npy") if schedule else "",
         broker=broker,
+        delays=_keep(delays.table, folder / "delays.npy") if delays else "",
         database=str(in_run_folder(config.strategy.persistence.database_path, folder)),
         batch_size=config.strategy.persistence.batch_size,
         warmup_ticks=config.pipeline.warmup_ticks,
@@ -217,13 +234,10 @@ def _new_plan(
     )
 
 
-def _keep(schedule: Schedule | None, folder: Path) -> str:
-    """The checked orders as the stages map them, in the run's folder; empty without any."""
-    if schedule is None:
-        return ""
-    path = folder / "schedule.npy"
+def _keep(checked: np.ndarray, path: Path) -> str:
+    """What was read beside the capture, as the stages map it, in the run's folder. Returns its path."""
     try:
-        np.save(path, np.asarray(schedule.orders))
+        np.save(path, np.asarray(checked))
     except OSError as error:
         raise typed_os(error, path, "writing") from None
     return str(path)

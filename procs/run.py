@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from procs.audit import audit
-from procs.first import first_strategy, prepare, schedule_of
+from procs.first import first_broker, first_strategy, prepare, schedule_of
 from procs.latencies import write_latencies
 from procs.logs import LogFile
 from procs.postmortem import write_terminal
@@ -22,7 +22,6 @@ from procs.states import ENDED_STOPPED, INGEST_STATE
 from procs.supervisor import POLL_MS, Supervisor
 from procs.topology import HOPS
 from ringsim import __version__, summary
-from ringsim.broker.exchange import broker_init
 from ringsim.broker.latency import latency_entry_min
 from ringsim.lifecycle import Lifecycle
 from ringsim.market.binance import MessageKind
@@ -140,7 +139,7 @@ def run_backtest(
     events, feed = fold_session(prepared, commands, stopped)
     ingest = np.zeros(1, INGEST_STATE).view(np.recarray)
     ingest["feed"], ingest["out"] = feed, len(events)
-    strategy, broker = first_strategy(plan), broker_init(plan.broker)
+    strategy, broker = first_strategy(plan), first_broker(plan)
     bound_ns = int(latency_entry_min(broker[0].p.latency))
     pipeline = Pipeline(strategy, broker, events, bound_ns, schedule_of(plan))
     folded = time.monotonic()

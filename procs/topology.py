@@ -82,6 +82,7 @@ class Plan(msgspec.Struct, frozen=True):
     restart_budget: int = RESTART_BUDGET
     restart_window_s: int = RESTART_WINDOW_NS // 1_000_000_000
     storage_patience_s: int = STORAGE_PATIENCE_S
+    delays: str = ""  # file of the latencies that the broker looks up; empty: none
 
     def save(self) -> Path:
         """Raises StoreFull and the like."""

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from procs.demo.run import warm_up as load_demo
-from procs.first import first_ingest, first_strategy, prepare
+from procs.first import first_broker, first_ingest, first_strategy, prepare
 from procs.launcher import tie_to
 from procs.rehearsal import PRELUDE, write_recording
 from procs.stages.base import FoldStage
@@ -31,7 +31,6 @@ from procs.topology import Plan, Segments
 from ringsim import control as c
 from ringsim.atomics import now_ns
 from ringsim.book import book_best, book_qty
-from ringsim.broker.exchange import broker_init
 from ringsim.fold.journal import HEAD
 from ringsim.fold.rehearsal import recorded
 from ringsim.fold.trap import FOLDED, trap
@@ -101,7 +100,7 @@ def _jobs(plan: Plan) -> list[Job]:
 def _load_backtest(plan: Plan) -> None:
     events = make_events(16)
     feed_control(first_ingest(plan)[0].feed, events, int(ControlCode.END_OF_FEED), 0)
-    folds = Pipeline(first_strategy(plan), broker_init(plan.broker), events.records[:1], 1)
+    folds = Pipeline(first_strategy(plan), first_broker(plan), events.records[:1], 1)
     list(folds.run())
 
 

@@ -57,7 +57,7 @@ class ControlCode(IntEnum):
     RUN = 3  # value: a RunState
     END_OF_FEED = 4  # value 1: the run is being stopped, what is open expires at once
     CLOCK = (
-        5  # value: when the feed began, ns of the stage's clock; realtime, to the strategy, never in the market ring
+        5  # value: when the feed began, ns of the stage's clock; realtime, to who asks for it, never in the market ring
     )
 
 

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+from ringsim.broker.delays import Delays
 from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import QueueModel
@@ -18,6 +19,12 @@ _PPB = 1_000_000_000
 _PPM = 1_000_000
 
 
+def feed_pace(config: Config) -> tuple[bool, tuple[int, int]]:
+    """Whether the feed has a clock that is not the session's, and its speed against it, a fraction."""
+    paced = config.run.clock == "realtime" and config.run.speed != "max"
+    return paced, Fraction(str(config.run.speed)).as_integer_ratio() if paced else (1, 1)
+
+
 def strategy_params(
     config: Config, instrument: Instrument, *, utc_offset_ns: int = 0, first_ns: int = 0
 ) -> StrategyParams:
@@ -26,8 +33,7 @@ def strategy_params(
     utc_offset_ns: added to the stage's now gives UTC; 0 where now is UTC already. first_ns: receive time of the feed's first
     message, to which a scripted strategy's times are set under the realtime clock.
     """
-    paced = config.run.clock == "realtime" and config.run.speed != "max"
-    pace = Fraction(str(config.run.speed)).as_integer_ratio() if paced else (1, 1)
+    paced, pace = feed_pace(config)
     own = config.strategy.divergence
     given, grid = config.strategy.params, limits_in_grid(config, instrument)
     return StrategyParams(
@@ -54,21 +60,28 @@ def strategy_params(
     )
 
 
-def broker_params(config: Config, instrument: Instrument, *, utc_offset_ns: int = 0) -> BrokerParams:
+def broker_params(
+    config: Config, instrument: Instrument, *, utc_offset_ns: int = 0, first_ns: int = 0, delays: Delays | None = None
+) -> BrokerParams:
     """Of the paper exchange; the account has the same limits as the strategy, and enforces them where it counts.
 
-    A model's name in the configuration is its name in the enum, in small letters.
+    A model's name in the configuration is its name in the enum, in small letters. delays: the table of a latency model that
+    has one; its least is the lower bound. first_ns: as for `strategy_params`.
     """
     given, grid = config.broker, limits_in_grid(config, instrument)
+    paced, pace = feed_pace(config)
     return BrokerParams(
         cash0=grid.start_cash,
         maker_cbps=grid.maker_cbps,
         taker_cbps=grid.taker_cbps,
         latency_model=LatencyModel[given.latency_model.upper()],
-        entry_ns=given.entry_latency_ns,
-        response_ns=given.response_latency_ns,
+        entry_ns=delays.entry_ns if delays else given.entry_latency_ns,
+        response_ns=delays.response_ns if delays else given.response_latency_ns,
         entry_jitter_ns=given.entry_jitter_ns,
         response_jitter_ns=given.response_jitter_ns,
+        first_ns=first_ns if paced else 0,
+        speed=pace,
+        realtime=paced,
         seed=config.run.seed,
         queue_model=QueueModel[given.queue_model.upper()],
         queue_n=float(given.queue_exponent),

@@ -49,8 +49,8 @@ Latency = Annotated[
     typer.Option(
         "--latency",
         metavar="MODEL",
-        help="To and from the exchange, ns: constant:ENTRY,RESPONSE, or jitter:ENTRY,RESPONSE,A,B with 0..A and 0..B on top, "
-        "uniform, seeded.",
+        help="To and from the exchange, ns: constant:ENTRY,RESPONSE, jitter:ENTRY,RESPONSE,A,B with 0..A and 0..B on top, "
+        "uniform, seeded, or rows:FILE, between measured rows of a CSV file.",
         show_default="constant:1000000,1000000",
     ),
 ]

@@ -7,7 +7,7 @@ import numpy as np
 
 from procs.topology import Plan, Segments
 from ringsim.atomics import store_release
-from ringsim.control import S_NEXT_NS, Stage, block
+from ringsim.control import P_START_NS, S_NEXT_NS, Stage, block
 from ringsim.errors import RingsimError
 from ringsim.fold import intake as i
 from ringsim.fold.commit import EVERY_NS, commit, resume
@@ -16,7 +16,7 @@ from ringsim.fold.journal import HEAD
 from ringsim.fold.near import state_words
 from ringsim.fold.outbox import Outbox
 from ringsim.fold.rehearsal import ALONE, SHARING, Rehearsal, Script, private_intake, rehearsal
-from ringsim.records import Trading
+from ringsim.records import ControlCode, Trading
 from ringsim.ring.layout import C_RELEASED
 from ringsim.ring.ring import R_LAPS, R_LOST, R_NEXT, R_SEEN
 from ringsim.ring.wait import waiter
@@ -161,6 +161,18 @@ class FoldStage:
         if used >= self._commit_at or (used and time.monotonic_ns() - self._committed_ns > EVERY_NS):
             self.commit()
         return done
+
+    def knows_the_clock(self, known_ns: int) -> bool:
+        """Tell the fold when the feed began, as an input of its own; a run that is resumed begins anew. False: no room now.
+
+        known_ns: what the fold was told before.
+        """
+        start = int(self.control[P_START_NS])
+        return start in (0, known_ns) or self.say(int(ControlCode.CLOCK), start)
+
+    def say(self, code: int, value: int) -> bool:
+        """Fold a control event as an input of its own; False if there is no room for it now."""
+        raise NotImplementedError
 
     def commit(self) -> None:
         """Make what is folded so far the state that a replacement begins with."""

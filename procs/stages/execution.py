@@ -6,7 +6,7 @@ from procs.stages.base import FoldStage, intake_setup
 from procs.topology import HOPS, Segments
 from ringsim.atomics import now_ns, pause
 from ringsim.broker.exchange import on_market, on_order, on_timer
-from ringsim.broker.latency import latency_entry_min
+from ringsim.broker.latency import LatencyModel, latency_entry_min
 from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, Stage
 from ringsim.fold.intake import (
     A_REASON,
@@ -197,6 +197,8 @@ class ExecutionStage(FoldStage):
 
     def __init__(self, segments: Segments, script: Script | None = None) -> None:
         latency = segments.good("execution").p.latency
+        # Looks latencies up at a time of the feed, whose clock is not its own.
+        self.paced = segments.plan.broker.realtime and segments.plan.broker.latency_model == LatencyModel.ROWS
         setup = intake_setup(
             segments.plan,
             stage=Stage.EXECUTION,
@@ -214,6 +216,8 @@ class ExecutionStage(FoldStage):
         super().__init__(segments, setup, peer="orders", output="reports", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
+        if self.paced and not self.knows_the_clock(int(self.state[0].feed_ns)):
+            return 0
         arguments = (
             self.state,
             self.memory,

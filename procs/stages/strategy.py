@@ -5,7 +5,7 @@ from procs.stages.base import FoldStage, intake_setup
 from procs.topology import HOPS, Segments
 from ringsim.atomics import now_ns
 from ringsim.broker.latency import latency_entry_min, latency_response_min
-from ringsim.control import P_START_NS, S_SNAPSHOT_WANTED, Stage, block
+from ringsim.control import S_SNAPSHOT_WANTED, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
     A_TURN,
@@ -32,7 +32,7 @@ from ringsim.fold.rehearsal import NEAR, Script, rehearsal_offer, rehearses
 from ringsim.fold.trap import FOLDING, trap
 from ringsim.kernel import kernel
 from ringsim.limits import STRATEGY_OUT
-from ringsim.records import FEATURES, ORDER, ControlCode
+from ringsim.records import FEATURES, ORDER
 from ringsim.ring.wait import idle, reset
 from ringsim.strategy.fold import on_market, on_report, on_timer
 from ringsim.telemetry.histogram import observe
@@ -174,17 +174,10 @@ class StrategyStage(FoldStage):
         super().__init__(segments, setup, peer="reports", output="orders", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
-        if self.paced and not self._knows_the_clock():
+        if self.paced and not self.knows_the_clock(int(self.state[0].scripted.start_ns)):
             return 0
         state, out = (self.state, self.memory, self.schedule), (self.out, self.practice, self.hops)
         return int(strategy_slice(*state, self.intake, *out, self.waiter, until_ns, inputs))
-
-    def _knows_the_clock(self) -> bool:
-        """Tell the fold when the feed began, as an input of its own; a run that is resumed begins anew. False: no room now."""
-        start = int(self.control[P_START_NS])
-        if start == 0 or int(self.state[0].scripted.start_ns) == start:
-            return True
-        return self.say(int(ControlCode.CLOCK), start)
 
     def redo(self, head: int) -> bool:
         return bool(strategy_redo(self.state, self.schedule, self.intake, self.out, head))

@@ -39,7 +39,8 @@ from ringsim.broker.account import (
     update_mark,
     watch_account,
 )
-from ringsim.broker.latency import latency_entry
+from ringsim.broker.delays import no_delays
+from ringsim.broker.latency import TABLED, latency_entry, session_ns
 from ringsim.broker.liquidity import forget_taken, level_was_set
 from ringsim.broker.matching import cross_fills, crossed, trade_fills
 from ringsim.broker.orders import orders_clear, watched
@@ -77,8 +78,9 @@ _LEVEL, _TRADE, _PREDICTION, _QUOTE = (
 _CONTROL = np.int64(EventKind.CONTROL)
 _LAST, _REFRESH = np.int64(EventFlag.LAST), np.int64(EventFlag.REFRESH)
 _STRATEGY_ONLY = np.int64(EventFlag.STRATEGY_ONLY)
-_LIFECYCLE, _TRADING, _RUN, _END_OF_FEED = (
-    np.int64(c) for c in (ControlCode.LIFECYCLE, ControlCode.TRADING, ControlCode.RUN, ControlCode.END_OF_FEED)
+_LIFECYCLE, _TRADING, _RUN, _END_OF_FEED, _CLOCK = (
+    np.int64(c)
+    for c in (ControlCode.LIFECYCLE, ControlCode.TRADING, ControlCode.RUN, ControlCode.END_OF_FEED, ControlCode.CLOCK)
 )
 _NEW, _CANCEL, _CANCEL_ALL, _REPLACE = (
     np.int64(k) for k in (OrderKind.NEW, OrderKind.CANCEL, OrderKind.CANCEL_ALL, OrderKind.REPLACE)
@@ -94,12 +96,16 @@ _KILL_SWITCH, _IN_FLIGHT, _BAD_ORDER, _END_REASON = (
 )
 
 
-def broker_init(params: BrokerParams) -> np.ndarray:
+def broker_init(params: BrokerParams, delays: np.ndarray | None = None) -> np.ndarray:
     """A BROKER_STATE recarray of one record: READY, RUNNING, no book yet. Cold.
 
+    delays: DELAYS[1], what a latency model looks into that has a table.
     Raises BadInput, naming every parameter out of its range.
     """
     problems = params.problems()
+    table = no_delays()[0] if delays is None else delays[0]
+    if params.latency_model in TABLED and (table.entry.count < 1 or table.response.count < 1):
+        problems.append(f"the latency model {params.latency_model.name} has no table")
     if problems:
         raise BadInput("the paper exchange: " + "; ".join(problems))
     state = np.zeros(1, BROKER_STATE).view(np.recarray)
@@ -111,6 +117,8 @@ def broker_init(params: BrokerParams) -> np.ndarray:
     orders_clear(s)
     s.lifecycle, s.run = Lifecycle.READY, RunState.RUNNING
     s.timer_ns, s.next_ns, s.snapshot_ns, s.expire_ns = NEVER_NS, NEVER_NS, NEVER_NS, NEVER_NS
+    s.feed_ns = NEVER_NS if params.realtime else 0
+    s.delays = table
     s.cause_seq = -1
     return state
 
@@ -174,6 +182,8 @@ def _control(s, ev, now, out):
         s.lifecycle = value
     elif code == _RUN:
         s.run = value
+    elif code == _CLOCK:
+        s.feed_ns = value
     elif code == _TRADING:
         if value != _HALTED:
             risk_control(s.risk, value)
@@ -285,7 +295,8 @@ def on_market(s, ev, seq, now, out):
 @kernel
 def _put_in_flight(s, order, now):
     """Send a record on its way to the exchange."""
-    due = max(order.created_ns + latency_entry(s.p.latency, s.entries), now)
+    sent_ns = session_ns(s.p.latency, s.feed_ns, order.created_ns)
+    due = max(order.created_ns + latency_entry(s.p.latency, s.delays, sent_ns, s.entries), now)
     s.entries += 1
     if due < s.due_ns:
         s.counters.forced_due += 1

@@ -8,9 +8,11 @@ import numpy as np
 from ringsim.broker.latency import LATENCY, LatencyModel
 from ringsim.broker.queue import EXPONENT_MAX, QueueModel
 from ringsim.limits import MAX_FEE_CBPS, MAX_SYMBOLS
+from ringsim.records import NEVER_NS
 from ringsim.risk.limits import MONEY_MAX, RiskLimits
 
 DELAY_MAX_NS = 60_000_000_000  # a latency longer than a minute is a mistake in the unit
+SPEED_MAX = 1_000_000_000  # of either part of the feed's speed
 PERIOD_MAX_NS = 86_400_000_000_000
 
 BROKER_PARAMS = np.dtype(
@@ -40,6 +42,11 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     response_ns: int = 1_000_000
     entry_jitter_ns: int = 0  # JITTER: uniform 0..this on top
     response_jitter_ns: int = 0
+    first_ns: int = (
+        0  # ROWS: the session's first time under the realtime clock, >= 0; event time is the session's already
+    )
+    speed: tuple[int, int] = (1, 1)  # of the feed, a fraction
+    realtime: bool = False  # ROWS: a CLOCK event says when first_ns is
     seed: int = 0  # >= 0
     queue_model: QueueModel = QueueModel.RISK_AVERSE
     queue_n: float = 2.0  # exponent of the power models, 0 < n <= EXPONENT_MAX
@@ -60,6 +67,7 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "response_ns": (0, DELAY_MAX_NS),
             "entry_jitter_ns": (0, DELAY_MAX_NS),
             "response_jitter_ns": (0, DELAY_MAX_NS),
+            "first_ns": (0, NEVER_NS - 1),
             "seed": (0, (1 << 63) - 1),
             "snapshot_interval_ns": (0, PERIOD_MAX_NS),
             "expiry_ns": (0, PERIOD_MAX_NS),
@@ -71,6 +79,8 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ]
         if not 0.0 < self.queue_n <= EXPONENT_MAX:
             found.append(f"queue_n {self.queue_n} lies outside 0 (excluded)..{EXPONENT_MAX}")
+        if not all(1 <= part <= SPEED_MAX for part in self.speed):
+            found.append(f"speed {self.speed} lies outside 1..{SPEED_MAX} in a part")
         return found + [f"limits.{problem}" for problem in self.limits.problems()]
 
     def store(self, p: Any) -> None:
@@ -79,5 +89,6 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             if name != "latency":
                 p[name] = getattr(self, name)
         p["latency"]["model"] = self.latency_model
-        for name in ("entry_ns", "response_ns", "entry_jitter_ns", "response_jitter_ns", "seed"):
+        p["latency"]["speed_num"], p["latency"]["speed_den"] = self.speed
+        for name in ("entry_ns", "response_ns", "entry_jitter_ns", "response_jitter_ns", "seed", "first_ns"):
             p["latency"][name] = getattr(self, name)

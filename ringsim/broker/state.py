@@ -6,6 +6,7 @@ What every market event looks at comes first, so that an event that concerns no 
 import numpy as np
 
 from ringsim.book import BOOK
+from ringsim.broker.latency import DELAYS
 from ringsim.broker.params import BROKER_PARAMS
 from ringsim.fold.positions import POSITIONS
 from ringsim.ledger import LEDGER
@@ -127,6 +128,7 @@ BROKER_STATE = np.dtype(
         ("deliver_ns", "i8"),  # of the last report
         ("entries", "i8"),  # records ever put in flight
         ("responses", "i8"),  # reports ever made
+        ("feed_ns", "i8"),  # when the feed began; 0: the clock is the session's, NEVER_NS: not known yet
         ("last_id", "i8", (MAX_STRATEGIES,)),
         ("last_order_id", "i8"),  # of the last fill
         ("working", "i8", (4,)),  # by side: lots left of resting orders
@@ -144,6 +146,7 @@ BROKER_STATE = np.dtype(
         ("in_flight", IN_FLIGHT, (MAX_IN_FLIGHT,)),  # FIFO
         ("in_flight_head", "i8"),
         ("in_flight_count", "i8"),
+        ("delays", DELAYS),
         ("book", BOOK),
     ]
 )

@@ -224,6 +224,10 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     if name not in STRATEGIES or (name != "scripted" and colon) or (name == "scripted" and not rest.strip()):
         text = f"must be {STRATEGY_FORMS}, not {strategy.name!r}{meant(name, STRATEGIES)}"
         found.append((("strategy.name",), text))
+    if config.broker.latency_model == "rows" and config.broker.latency_rows is None:
+        found.append(
+            (("broker.latency_rows", "broker.latency_model"), 'names no file; latency_model = "rows" reads one')
+        )
     half = capacities(config).reports // 2
     if strategy.persistence.batch_size > half:
         keys = ("strategy.persistence.batch_size", "strategy.performance.persist_channel_size")

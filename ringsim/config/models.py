@@ -27,6 +27,12 @@ class Form(NamedTuple):
     def __str__(self) -> str:
         return ":".join(filter(None, (self.name, ",".join(part for part, _ in self.parts))))
 
+    @property
+    def is_text(self) -> bool:
+        """Whether what stands after the name is one text, commas and all: a file."""
+        kind = kind_of(self.parts[0][1]) if len(self.parts) == 1 else None
+        return kind is not None and str in kind.types
+
 
 _LATENCIES = (("ENTRY_NS", "broker.entry_latency_ns"), ("RESPONSE_NS", "broker.response_latency_ns"))
 _JITTERS = (("ENTRY_JITTER_NS", "broker.entry_jitter_ns"), ("RESPONSE_JITTER_NS", "broker.response_jitter_ns"))
@@ -36,6 +42,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "latency": (
         Form("constant", {"broker.latency_model": "constant"}, _LATENCIES),
         Form("jitter", {"broker.latency_model": "jitter"}, _LATENCIES + _JITTERS),
+        Form("rows", {"broker.latency_model": "rows"}, (("FILE", "broker.latency_rows"),)),
     ),
     "queue": (
         Form("risk-averse", {"broker.queue_model": "risk_averse"}),
@@ -69,7 +76,7 @@ def model_settings(option: str, text: str) -> dict[str, object]:
     form = next((form for form in forms if form.name == name), None)
     if form is None:
         raise _bad(option, f"unknown {_short(name)}{meant(name, [form.name for form in forms])}")
-    given = rest.split(",") if colon else []
+    given = [] if not colon else [rest] if form.is_text else rest.split(",")
     if len(given) != len(form.parts):
         raise _bad(option, f"{_short(text)} has {len(given)} values where {len(form.parts)} belong")
     found = dict(form.fixed)
@@ -77,7 +84,7 @@ def model_settings(option: str, text: str) -> dict[str, object]:
         kind = kind_of(path)
         assert kind is not None
         try:
-            found[path] = kind.value(_number(value.strip()))
+            found[path] = kind.value(value.strip() if form.is_text else _number(value.strip()))
         except ValueError as wrong:
             raise BadInput(f"--{option} {_short(text)}: {part} {wrong}") from None
     return found

@@ -5,8 +5,7 @@ Reports are dicts with the names of REPORT or ACCOUNT. Risk is the real gate on 
 
 import numpy as np
 
-from ringsim.broker.latency import ENTRY, RESPONSE, LatencyModel
-from ringsim.draws import random_word
+from ringsim.broker.latency import ENTRY, RESPONSE
 from ringsim.limits import (
     IN_FLIGHT_CANCELS,
     MAX_ACCOUNT_NOTIONAL,
@@ -47,6 +46,7 @@ from ringsim.risk.gate import (
 )
 from tests.naive import queue
 from tests.naive.book import NaiveBook
+from tests.naive.latency import latency
 from tests.naive.ledger import NaiveLedger
 
 READY, RUNNING = 2, 0
@@ -62,8 +62,10 @@ def meets(side, px, other):
 
 
 class NaiveBroker:
-    def __init__(self, params):
-        self.p = params
+    def __init__(self, params, rows=((), ())):
+        """rows: [(at, ns)] of either direction, for a latency model that looks them up."""
+        self.p, self.rows = params, rows
+        self.began = NEVER_NS if params.realtime else 0
         self.book = NaiveBook()
         self.ledger = NaiveLedger(params.cash0)
         self.risk = np.zeros(1, RISK).view(np.recarray)[0]
@@ -83,12 +85,15 @@ class NaiveBroker:
         self.touched = False
         self.cause = (-1, 0)
 
+    def session(self, time_ns):
+        """A time of our clock as the session's."""
+        num, den = self.p.speed
+        return self.p.first_ns + (0 if self.began == NEVER_NS else (time_ns - self.began) * num // den)
+
     # What goes out
 
     def delivery(self, now):
-        delay = self.p.response_ns
-        if self.p.latency_model == LatencyModel.JITTER and self.p.response_jitter_ns:
-            delay += random_word(self.p.seed, RESPONSE, self.responses) % (self.p.response_jitter_ns + 1)
+        delay = latency(self.p, RESPONSE, self.responses, self.session(now), self.rows)
         self.responses += 1
         self.last_delivery = max(self.last_delivery, now + delay)
         return self.last_delivery
@@ -378,6 +383,8 @@ class NaiveBroker:
             self.lifecycle = value
         elif code == ControlCode.RUN:
             self.run = value
+        elif code == ControlCode.CLOCK:
+            self.began = value
         elif code == ControlCode.TRADING and value == Trading.HALTED:
             if not self.halted:
                 self.halt(Reason.KILL_SWITCH, now)
@@ -404,9 +411,7 @@ class NaiveBroker:
             elif len(self.flying) >= room:
                 self.turn_away(record, Reason.IN_FLIGHT, now)
             else:
-                delay = self.p.entry_ns
-                if self.p.latency_model == LatencyModel.JITTER and self.p.entry_jitter_ns:
-                    delay += random_word(self.p.seed, ENTRY, self.entries) % (self.p.entry_jitter_ns + 1)
+                delay = latency(self.p, ENTRY, self.entries, self.session(record["created_ns"]), self.rows)
                 self.entries += 1
                 self.last_due = max(self.last_due, record["created_ns"] + delay, now)
                 self.flying.append(record | {"due": self.last_due})

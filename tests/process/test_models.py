@@ -1,15 +1,21 @@
-"""The central law with drawn latencies and a probability queue: one process and five have the same digest."""
+"""The central law with each latency model that is not constant: one process and five have the same digest."""
 
+import sqlite3
 from decimal import Decimal
 
 import pytest
 
+from ringsim.market.capture import prepare
+from ringsim.market.source import sample_path
 from tests.process.pipeline import backtest, processes
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
 
-DRAWN = {
-    "strategy__params__min_confidence": 0,  # orders rest long enough for their place in the queue to matter
+NEAR, FAR = 2_000_000, 80_000_000
+SLACK = 250_000_000  # the first order comes some time after the feed began
+
+EAGER = {"strategy__params__min_confidence": 0}  # orders rest long enough for their place in the queue to matter
+DRAWN = EAGER | {
     "broker__latency_model": "jitter",
     "broker__entry_latency_ns": 1,  # the least bound there is: who waits for the other waits longest
     "broker__response_latency_ns": 1,
@@ -20,11 +26,48 @@ DRAWN = {
 }
 
 
-def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_path):
-    twin, run = backtest(tmp_path, **DRAWN), processes(tmp_path, **DRAWN)
+def drawn(folder):
+    return DRAWN
+
+
+def rows(folder):
+    """Measured latencies over the shipped minute, 1 ns at the least."""
+    first = prepare([sample_path()]).meta.first_recv_ns
+    lines = ["request_ns,exchange_ns,response_ns"]
+    for k in range(200):
+        request = first + k * 300_000_000
+        exchange = request + 1 + k * 17 % 23 * 1_500_000
+        lines.append(f"{request},{exchange},{exchange + 1 + k * 11 % 19 * 1_500_000}")
+    (folder / "rows.csv").write_text("\n".join(lines))
+    return EAGER | {"broker__latency_model": "rows", "broker__latency_rows": str(folder / "rows.csv")}
+
+
+@pytest.mark.parametrize("model", [drawn, rows])
+def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_path, model):
+    settings = model(tmp_path)
+    twin, run = backtest(tmp_path, **settings), processes(tmp_path, **settings)
     assert run["exit_state"] == "DONE" and run["restarts"] == 0 and run["fills"] > 0
     assert run["digest"] == twin["digest"]
     for key in ("exchange", "orders", "fills", "cash", "fees"):
         assert run[key] == twin[key], key
-    usual = backtest(tmp_path, "usual", strategy__params__min_confidence=0)
+    usual = backtest(tmp_path, "usual", **EAGER)
     assert usual["digest"] != twin["digest"] and usual["exchange"] != twin["exchange"]
+
+
+def test_under_the_realtime_clock_rows_are_found_by_the_feeds_clock(tmp_path):
+    first, step = prepare([sample_path()]).meta.first_recv_ns, 30_000_000_000
+    lines = [
+        f"{first + at},{first + at + ns},{first + at + 2 * ns}" for at, ns in ((0, NEAR), (step - 1, NEAR), (step, FAR))
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(["request_ns,exchange_ns,response_ns", *lines]))
+    settings = {"broker__latency_model": "rows", "broker__latency_rows": str(tmp_path / "rows.csv")}
+    run = processes(tmp_path, run__clock="realtime", run__speed=20, **settings)
+    assert run["exit_state"] == "DONE" and run["restarts"] == 0
+    with sqlite3.connect(run["database"]) as database:
+        found = database.execute(
+            "SELECT created_ns, acted_ns - created_ns FROM orders WHERE acted_ns > 0 ORDER BY 1"
+        ).fetchall()
+    began = found[0][0]
+    near = [ns for at, ns in found if at < began + step // 20 - SLACK]
+    far = [ns for at, ns in found if at > began + step // 20 + SLACK]
+    assert near and NEAR <= min(near) < FAR <= min(far), "the second half of the minute is far away"

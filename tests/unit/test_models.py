@@ -35,6 +35,8 @@ FORM_ROWS = [(option, form) for option, forms in FORMS.items() for form in forms
                 "response_jitter_ns": 0,
             },
         ),
+        ("latency", "rows:my, own.csv", {"latency_model": "rows", "latency_rows": "my, own.csv"}),
+        ("latency", "rows:1", {"latency_model": "rows", "latency_rows": "1"}),
         ("queue", "risk-averse", {"queue_model": "risk_averse"}),
         ("queue", "power:2.5", {"queue_model": "power", "queue_exponent": Decimal("2.5")}),
         ("queue", "log", {"queue_model": "log"}),
@@ -58,7 +60,7 @@ def test_the_limits_are_a_key_of_the_account():
     assert model_settings("limits", "enforced") == {"risk.limits": "enforced"}
 
 
-LATENCIES = "constant:ENTRY_NS,RESPONSE_NS|jitter:ENTRY_NS,RESPONSE_NS,ENTRY_JITTER_NS,RESPONSE_JITTER_NS"
+LATENCIES = "constant:ENTRY_NS,RESPONSE_NS|jitter:ENTRY_NS,RESPONSE_NS,ENTRY_JITTER_NS,RESPONSE_JITTER_NS|rows:FILE"
 QUEUES = "risk-averse|power:N|log|power2:N|log2|power3:N"
 NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an answer arrive with its question)"
 
@@ -72,6 +74,8 @@ NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an a
         ("latency", "constant", f"--latency: 'constant' has 0 values where 2 belong; it takes {LATENCIES}"),
         ("latency", "constant:1,2,3", f"--latency: 'constant:1,2,3' has 3 values where 2 belong; it takes {LATENCIES}"),
         ("latency", "jitter:1,2", f"--latency: 'jitter:1,2' has 2 values where 4 belong; it takes {LATENCIES}"),
+        ("latency", "rows", f"--latency: 'rows' has 0 values where 1 belong; it takes {LATENCIES}"),
+        ("latency", "rows:", "--latency 'rows:': FILE must be text that is not empty, not \"\""),
         ("latency", "constant:0,1", f"--latency 'constant:0,1': ENTRY_NS {NANOSECONDS}, not 0"),
         ("latency", "constant:1,-1", f"--latency 'constant:1,-1': RESPONSE_NS {NANOSECONDS}, not -1"),
         ("latency", "constant:1.5,1", f"--latency 'constant:1.5,1': ENTRY_NS {NANOSECONDS}, not 1.5"),
@@ -125,6 +129,8 @@ def texts(option, form):
     """Texts that the row takes, as `exchange_models` would write them."""
     values = []
     for _, path in form.parts:
+        if form.is_text:
+            return st.text(st.sampled_from("ab/.,-1"), min_size=1).map(lambda file: f"{form.name}:{file}")
         low, high, step, _ = kind_of(path).within
         if int in kind_of(path).types:
             values.append(st.integers(int(low), int(high)).map(str))

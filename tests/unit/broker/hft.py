@@ -41,6 +41,7 @@ STATUS = {
 _TIF = {Tif.GTC: GTC, Tif.IOC: IOC, Tif.FOK: FOK, Tif.POST_ONLY: GTX}
 _TYPE = {OrderType.LIMIT: LIMIT, OrderType.MARKET: MARKET}
 _END = 1
+_ROWS = [("req_ts", "i8"), ("exch_ts", "i8"), ("resp_ts", "i8"), ("_padding", "i8")]
 
 
 class Fate(NamedTuple):
@@ -53,9 +54,12 @@ class Fate(NamedTuple):
     exch_ns: int
 
 
-def replay(data, schedule, instrument, *, entry_ns, response_ns, queue="risk-averse", partial=False):
-    """{row: Fate} of every row of the schedule that was sent before the data ended, and the final position in lots."""
-    with _engine(data, instrument, entry_ns, response_ns, queue, partial) as bt:
+def replay(data, schedule, instrument, *, entry_ns=0, response_ns=0, queue="risk-averse", partial=False, rows=None):
+    """{row: Fate} of every row of the schedule that was sent before the data ended, and the final position in lots.
+
+    rows: (request, exchange, response) of measured orders, instead of the constant latencies.
+    """
+    with _engine(data, instrument, entry_ns, response_ns, queue, partial, rows) as bt:
         tick, lot = float(instrument.tick), float(instrument.lot)
         sent = _send(bt, schedule, tick, lot)
         orders = binding.hashmapbt_orders(bt, 0)
@@ -91,11 +95,18 @@ SETTLED_NS = 20_000_000  # after a cancel: its answer has come
 
 
 @contextmanager
-def _engine(data, instrument, entry_ns, response_ns, queue, partial):
+def _engine(data, instrument, entry_ns, response_ns, queue, partial, rows=None):
     """A backtest over the data, at its first event; its handle."""
     tick, lot = float(instrument.tick), float(instrument.lot)
     name, _, exponent = queue.partition(":")
-    asset = hftbacktest.BacktestAsset().linear_asset(1.0).constant_order_latency(entry_ns, response_ns)
+    asset = hftbacktest.BacktestAsset().linear_asset(1.0)
+    if rows is None:
+        asset = asset.constant_order_latency(entry_ns, response_ns)
+    else:
+        measured = np.array(
+            [(*row, 0) for row in rows], _ROWS
+        )  # must live as long as the engine, which may not copy it
+        asset = asset.intp_order_latency(measured)
     asset = asset.trading_value_fee_model(0.0, 0.0).tick_size(tick).lot_size(lot).last_trades_capacity(0)
     asset = asset.risk_adverse_queue_model() if name == "risk-averse" else asset.power_prob_queue_model(float(exponent))
     asset = asset.partial_fill_exchange() if partial else asset.no_partial_fill_exchange()

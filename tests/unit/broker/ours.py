@@ -15,14 +15,15 @@ from tests.unit.broker.hft import Fate
 EXPIRED = {Reason.WOULD_TAKE, Reason.NOT_FILLABLE, Reason.NO_LIQUIDITY}
 
 
-def replay(events, schedule, **broker):
+def replay(events, schedule, delays=None, **broker):
     """({row: Fate}, {row: Reason} of those that ended as hftbacktest's cannot, final position in lots).
 
-    broker: of BrokerParams. No limits, neither the strategy's nor the account's; no fees.
+    delays: of a latency model that looks them up. broker: of BrokerParams. No limits, neither the strategy's nor the
+    account's; no fees.
     """
     params = BrokerParams(**{"cash0": 1 << 50, "maker_cbps": 0, "taker_cbps": 0} | broker)
     strategy = StrategyParams(capital=1 << 50, limits=RiskLimits(), kind=StrategyKind.SCRIPTED)
-    states = strategy_init(strategy, int(schedule[0].time_ns)), broker_init(params)
+    states = strategy_init(strategy, int(schedule[0].time_ns)), broker_init(params, delays)
     parts = list(Pipeline(*states, events, params.entry_ns, schedule).run())
     orders, reports = (np.concatenate([part[k] for part in parts]) for k in (1, 3))
     sent = orders[np.isin(orders["kind"], (OrderKind.NEW, OrderKind.REFUSED))]

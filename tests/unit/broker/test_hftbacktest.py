@@ -10,6 +10,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from ringsim.broker.delays import delay_table
+from ringsim.broker.latency import LatencyModel
 from ringsim.broker.queue import QueueModel
 from ringsim.limits import TAKEN_LEVELS
 from ringsim.market.capture import prepare
@@ -92,6 +94,26 @@ def test_whole_fills_of_resting_orders_are_the_same_by_every_queue_model(sample)
     schedule = schedules.resting(sample.events, 3, 250, 5_000_000_000)
     filled = [whole_fills_agree(sample, schedule, queue)["filled"] for queue in QUEUES]
     assert min(filled) > 50 and len(set(filled)) > 1, "the models must matter here"
+
+
+def test_latencies_between_measured_rows_are_the_same(sample):
+    rng = np.random.default_rng(5)
+    request = np.sort(rng.integers(int(sample.events.recv_ns[0]), int(sample.events.recv_ns[-1]), 60))
+    exchange = np.maximum.accumulate(request + rng.integers(1_000_000, 30_000_000, 60))
+    back = exchange + rng.integers(1_000_000, 9_000_000, 60)
+    rows = list(zip(request.tolist(), exchange.tolist(), back.tolist(), strict=True))
+    delays = delay_table([(r, e - r) for r, e, _ in rows], [(e, b - e) for _, e, b in rows])
+    least = {"entry_ns": min(e - r for r, e, _ in rows), "response_ns": min(b - e for _, e, b in rows)}
+    schedule = schedules.one_by_one(
+        sample.events, 7, 400
+    )  # who overtakes nobody: here a connection is first in, first out
+    theirs, _ = hft.replay(sample.data, schedule, sample.instrument, rows=rows)
+    found, refused, _, _ = ours.replay(
+        sample.events, schedule, delays, latency_model=LatencyModel.ROWS, whole_fills=True, **least
+    )
+    differ = [(k, schedule[k], theirs[k], found[k]) for k in found if k not in refused and theirs[k] != found[k]]
+    assert not differ, f"{len(differ)} of {len(found)} orders differ, the first: {differ[0]}"
+    assert len(found) == len(schedule) and len({f.exch_ns - int(schedule.time_ns[k]) for k, f in found.items()}) > 300
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 """Latencies: never below their lower bound, the same for the same record."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringsim.broker.delays import delay_table, no_delays, read_rows
+from ringsim.broker.exchange import broker_init
 from ringsim.broker.fees import fee_money
 from ringsim.broker.latency import (
     LATENCY,
@@ -12,31 +15,45 @@ from ringsim.broker.latency import (
     latency_entry_min,
     latency_response,
     latency_response_min,
+    session_ns,
 )
+from ringsim.broker.params import BrokerParams
+from ringsim.errors import BadInput
+from ringsim.limits import LATENCY_FILE_BYTES, MAX_LATENCY_ROWS
+from ringsim.records import NEVER_NS, ControlCode
+from tests.naive.latency import between
 from tests.unit.broker.venue import BUY, MS, Venue
+
+NAMES = ("model", "entry_ns", "response_ns", "entry_jitter_ns", "response_jitter_ns", "seed")
+NONE = no_delays()[0]
 
 
 def params(model, entry, response, entry_jitter=0, response_jitter=0, seed=0):
     p = np.zeros(1, LATENCY).view(np.recarray)[0]
-    for name, value in zip(LATENCY.names, (model, entry, response, entry_jitter, response_jitter, seed), strict=True):
+    for name, value in zip(NAMES, (model, entry, response, entry_jitter, response_jitter, seed), strict=True):
         p[name] = value
     return p
 
 
 def test_constant():
     p = params(LatencyModel.CONSTANT, 5, 7, 100, 100)
-    assert {latency_entry(p, k) for k in range(50)} == {5} and {latency_response(p, k) for k in range(50)} == {7}
+    assert {latency_entry(p, NONE, 0, k) for k in range(50)} == {5} and {
+        latency_response(p, NONE, 0, k) for k in range(50)
+    } == {7}
 
 
 def test_jitter_fills_its_range_and_no_more_and_the_directions_differ():
     p = params(LatencyModel.JITTER, 5, 5, 3, 3, seed=11)
-    entry, response = [latency_entry(p, k) for k in range(400)], [latency_response(p, k) for k in range(400)]
+    entry, response = (
+        [latency_entry(p, NONE, 0, k) for k in range(400)],
+        [latency_response(p, NONE, 0, k) for k in range(400)],
+    )
     assert set(entry) == set(response) == {5, 6, 7, 8}
     assert min(entry) == latency_entry_min(p) and min(response) == latency_response_min(p)
     assert entry != response
-    assert entry == [latency_entry(p, k) for k in range(400)], "no hidden state"
+    assert entry == [latency_entry(p, NONE, 0, k) for k in range(400)], "no hidden state"
     other = params(LatencyModel.JITTER, 5, 5, 3, 3, seed=12)
-    assert entry != [latency_entry(other, k) for k in range(400)]
+    assert entry != [latency_entry(other, NONE, 0, k) for k in range(400)]
     counts = [entry.count(v) for v in (5, 6, 7, 8)]
     assert all(60 <= n <= 140 for n in counts), "uniform: 100 each, 4 standard deviations are 35"
 
@@ -67,3 +84,131 @@ def test_fees_by_hand():
     assert fee_money(100_000, 10, 200) == 200  # 2 bps of a million
     assert fee_money(1, 2500, 200) == 1 and fee_money(1, 2499, 200) == 0  # a half goes up
     assert fee_money(1, 2500, -200) == 0 and fee_money(1, 2501, -200) == -1
+
+
+# Measured rows
+
+
+def looked_up(entry, response, times):
+    """[(entry, response)] at times of the session, by the kernels."""
+    p, table = params(LatencyModel.ROWS, 1, 1), delay_table(entry, response)[0]
+    return [(latency_entry(p, table, t, 0), latency_response(p, table, t, 0)) for t in times]
+
+
+def test_rows_just_before_at_between_and_after_by_hand():
+    entry, response = [(100, 10), (200, 30), (300, 20)], [(110, 5), (230, 5)]
+    found = looked_up(entry, response, [0, 99, 100, 101, 150, 199, 200, 201, 299, 300, 301, 10**18])
+    assert [e for e, _ in found] == [10, 10, 10, 10, 20, 29, 30, 30, 21, 20, 20, 20]
+    assert {r for _, r in found} == {5}
+
+
+def test_of_rows_at_one_time_the_last_one_holds_from_there_on():
+    assert looked_up([(10, 1), (20, 9), (20, 3), (30, 3)], [(0, 1)], [19, 20, 25]) == [(8, 1), (3, 1), (3, 1)]
+
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 10**6), st.integers(1, 60 * 10**9)), min_size=1, max_size=40
+).map(lambda rows: sorted(rows, key=lambda row: row[0]))  # fmt: skip
+
+
+@given(entry=ROWS, response=ROWS, times=st.lists(st.integers(0, 11 * 10**5), min_size=1, max_size=30))
+def test_rows_are_what_their_twin_says_to_a_nanosecond_and_never_beyond_their_neighbours(entry, response, times):
+    for t, both in zip(times, looked_up(entry, response, times), strict=True):
+        for got, rows in zip(both, (entry, response), strict=True):
+            assert abs(got - between(rows, t)) <= 1, "the kernel's line is drawn in floating point"
+            assert min(ns for _, ns in rows) <= got <= max(ns for _, ns in rows)
+
+
+def test_the_largest_table():
+    rows = [(10 * k, 1 + k) for k in range(MAX_LATENCY_ROWS)]
+    times = [0, 10 * (MAX_LATENCY_ROWS - 1) - 1, 10 * (MAX_LATENCY_ROWS - 1), 5_005]
+    assert [e for e, _ in looked_up(rows, rows, times)] == [1, MAX_LATENCY_ROWS - 1, MAX_LATENCY_ROWS, 501]
+
+
+def test_a_session_at_ten_times_the_speed_has_a_clock_of_its_own():
+    p = params(LatencyModel.ROWS, 1, 1)
+    p.first_ns, p.speed_num, p.speed_den = 5_000, 10, 1
+    assert (
+        session_ns(p, NEVER_NS, 123) == 5_000 and session_ns(p, 100, 100) == 5_000 and session_ns(p, 100, 107) == 5_070
+    )
+    p.first_ns, p.speed_num, p.speed_den = 0, 1, 1
+    assert session_ns(p, 0, 123) == 123
+
+
+def test_under_the_realtime_clock_rows_are_found_by_the_feeds_clock():
+    rows = ([(1000 * MS, 3 * MS), (1001 * MS, 9 * MS)], [(0, MS)])
+    v = Venue(rows, latency_model=LatencyModel.ROWS, response_ns=MS, realtime=True, first_ns=1000 * MS, speed=(2, 1))
+    v.book(((90, 5),), ((110, 5),))
+    v.control(ControlCode.CLOCK, v.now)
+    for after, ns in ((0, 3 * MS), (MS // 4, 6 * MS), (MS, 9 * MS)):
+        v.wait(after)
+        v.new(BUY, 40, 1)
+        sent = v.now
+        (accepted,) = v.wait(20 * MS)
+        assert accepted["acted_ns"] - sent == ns
+        v.control(ControlCode.CLOCK, v.now)
+    v.close()
+
+
+def test_a_model_with_a_table_needs_one():
+    with pytest.raises(BadInput, match="the latency model ROWS has no table"):
+        broker_init(BrokerParams(latency_model=LatencyModel.ROWS))
+
+
+HEAD = "request_ns,exchange_ns,response_ns\n"
+
+
+def test_a_file_of_rows(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEAD + "1000,1850,1900\n\n 2000 ,2001,60000002001\n2000,2500,2501\n")
+    found = read_rows(file)
+    assert (found.entry_ns, found.response_ns) == (1, 1) and found.size_bytes == file.stat().st_size
+    entry, response = found.table[0].entry, found.table[0].response
+    assert entry.count == response.count == 3
+    assert entry.rows[:3].tolist() == [(1000, 850), (2000, 1), (2000, 500)]
+    assert response.rows[:3].tolist() == [(1850, 50), (2001, 60_000_000_000), (2500, 1)]
+    file.write_text("response_ns,request_ns,exchange_ns\n1900,1000,1850\n")  # the names decide
+    assert read_rows(file).table[0].entry.rows[0].tolist() == (1000, 850)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (HEAD + "5,5,6\n", ": line 2: exchange_ns - request_ns is 0: a latency must be from 1 to 60000000000 ns"),
+        (HEAD + "5,4,6\n", ": line 2: exchange_ns - request_ns is -1: a latency must be from 1 to 60000000000 ns"),
+        (HEAD + "5,6,6\n", ": line 2: response_ns - exchange_ns is 0: a latency must be from 1 to 60000000000 ns"),
+        (HEAD + "5,0,0\n", ": line 2: exchange_ns - request_ns is -5: a latency must be from 1 to 60000000000 ns"),
+        (HEAD + "5,60000000006,60000000007\n", ": line 2: exchange_ns - request_ns is 60000000001: a latency must be"),
+        (HEAD + "5,6,7\n4,7,8\n", ": line 3: lies before the row above: request_ns and exchange_ns must not decrease"),
+        (HEAD + "5,8,9\n6,7,9\n", ": line 3: lies before the row above: request_ns and exchange_ns must not decrease"),
+        (HEAD + "5,6\n", ": line 2: has 2 cells where 3 belong"),
+        (HEAD + "5,6,1e9\n", ": line 2: response_ns '1e9' is no time in whole nanoseconds"),
+        (HEAD + "-5,6,7\n", ": line 2: request_ns '-5' is no time in whole nanoseconds"),
+        (HEAD + "5,6,9223372036854775807\n", ": line 2: response_ns '9223372036854775807' is no time in whole"),
+        (HEAD + "5,6," + "7" * 90 + "\n", ": line 2: response_ns '7777777777777777777777777777777777777...' is no time"),
+        (HEAD, " have no row"),
+        ("", " have no row"),
+        ("a,b\n", " must have the columns request_ns,exchange_ns,response_ns, not 'a,b'"),
+        (HEAD + '5,"6,7\n', " are no CSV: line 2: "),
+        (HEAD + "\xff", " cannot be read: it is not text in UTF-8"),
+        (HEAD + "1,2,3\n" * (MAX_LATENCY_ROWS + 1), f" have more than {MAX_LATENCY_ROWS:,} rows"),
+        (HEAD + " " * LATENCY_FILE_BYTES, f" are larger than {LATENCY_FILE_BYTES:,} bytes"),
+    ],
+    ids=lambda text: text[-12:].strip(),
+)  # fmt: skip
+def test_a_bad_file_of_rows_is_one_line(tmp_path, text, wrong):
+    file = tmp_path / "rows.csv"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(BadInput) as refused:
+        read_rows(file)
+    assert str(refused.value).startswith(f"the latencies {file}{wrong}") and "\n" not in str(refused.value)
+
+
+def test_as_many_rows_as_fit_and_no_file(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEAD + "1,2,3\n" * MAX_LATENCY_ROWS)
+    assert read_rows(file).table[0].response.count == MAX_LATENCY_ROWS
+    with pytest.raises(BadInput, match="there is no file of latencies"):
+        read_rows(tmp_path / "none.csv")
+    with pytest.raises(BadInput, match="cannot be read: Is a directory"):
+        read_rows(tmp_path)

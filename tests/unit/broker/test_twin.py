@@ -59,6 +59,14 @@ rare = st.one_of(
 )
 step = st.one_of(level, level, trade, trade, new, near, near, market, wait, wait, cancel, replace, rare)
 
+
+def rows_of(model):
+    """Measured latencies that go up and down within a program's time, 1 ms at least; None for a model that has no table."""
+    if model != LatencyModel.ROWS:
+        return None
+    return ([(12 * MS, MS), (20 * MS, 5 * MS), (50 * MS, MS)], [(0, 2 * MS), (30 * MS, MS), (30 * MS, 7 * MS)])
+
+
 limits = st.sampled_from(
     [
         RiskLimits(),
@@ -133,7 +141,7 @@ def perform(v, action, *args):
 @settings(max_examples=PROGRAMS, deadline=None)
 @given(params=settings_of_a_run, steps=st.lists(step, min_size=20, max_size=120), stopped=st.booleans())
 def test_the_same_reports_in_the_same_order(params, steps, stopped):
-    v = Venue(**params)
+    v = Venue(rows_of(params["latency_model"]), **params)
     whole_book(v, 100)
     for one in steps:
         perform(v, *one)

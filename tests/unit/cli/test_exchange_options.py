@@ -51,6 +51,51 @@ def test_jitter_is_drawn_from_the_seed(backtest):
     assert first["digest"] == again["digest"] != other["digest"]
 
 
+def written_rows(backtest, home):
+    """A file of rows over the shipped minute: from 1 to 60 ms and back, each way."""
+    with sqlite3.connect(backtest("--duration", "5")["database"]) as database:
+        (first,) = database.execute("SELECT min(created_ns) FROM orders").fetchone()
+    rows = [(first + k * 1_000_000_000, 1_000_000 * (1 + k * 13 % 60)) for k in range(60)]
+    text = "".join(f"{at},{at + ns},{at + 2 * ns}\n" for at, ns in rows)
+    (home / "rows.csv").write_text("request_ns,exchange_ns,response_ns\n" + text)
+
+
+def test_measured_rows_decide_when_orders_arrive_and_are_an_input_of_the_run(ringsim, backtest, home):
+    written_rows(backtest, home)
+    usual, found = backtest(), backtest("--latency", "rows:rows.csv")
+    keys = ["--set", "broker.latency_model=rows", "--set", "broker.latency_rows=rows.csv"]
+    assert backtest(*keys)["digest"] == found["digest"] != usual["digest"]
+    assert found["exchange"]["latency"] == "rows:rows.csv"
+    with sqlite3.connect(found["database"]) as database:
+        (least, most) = database.execute(
+            "SELECT min(acted_ns - created_ns), max(acted_ns - created_ns) FROM orders"
+        ).fetchone()
+    assert 1_000_000 <= least < 10_000_000 and most > 40_000_000
+    assert str(home / "rows.csv") in [s["path"] for s in ringsim("show", "latest", "--json").json["sources"]]
+    assert ringsim("verify", "latest", "--json").json["result"] == "same"
+    with open(home / "rows.csv", "a") as file:
+        file.write("\n")
+    assert "rows.csv has other bytes than then" in str(ringsim("verify", "latest", "--json").json["changed"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["backtest", "--latency", "rows:none.csv"], "there is no file of latencies "),
+        (["run", "--speed", "max", "--latency", "rows:any.csv"], "measured rows are looked up by the feed's clock"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_one_line_and_2(ringsim, home, arguments, line):
+    answer = ringsim(*arguments)
+    assert answer.code == 2 and answer.err.startswith(f"ringsim: {line}") and answer.err.count("\n") == 1
+    assert not Path(home / "runs").exists()
+
+
+def test_rows_without_a_file(ringsim):
+    answer = ringsim("config", "check", "--set", "broker.latency_model=rows")
+    assert answer.code == 2 and "broker.latency_rows" in answer.err and "names no file" in answer.err
+
+
 def test_whole_fills_fees_and_no_limits_are_what_they_say(backtest):
     usual = backtest()
     whole, fees, free = backtest("--fills", "whole"), backtest("--fees", "-0.5,4"), backtest("--limits", "none")

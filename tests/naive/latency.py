@@ -1,0 +1,29 @@
+"""Latencies from their description: plain lists, fractions and one branch a model."""
+
+from fractions import Fraction
+
+from ringsim.broker.latency import ENTRY, LatencyModel
+from tests.naive.draws import random_word
+
+
+def latency(params, direction, seq, sent_ns=0, rows=((), ())):
+    """ns. params: BrokerParams. direction: ENTRY or RESPONSE. sent_ns: of the session. rows: [(at, ns)] of either direction."""
+    entry = direction == ENTRY
+    if params.latency_model == LatencyModel.ROWS:
+        return between(rows[0 if entry else 1], sent_ns)
+    least, width = (
+        (params.entry_ns, params.entry_jitter_ns) if entry else (params.response_ns, params.response_jitter_ns)
+    )
+    if params.latency_model == LatencyModel.JITTER:
+        return least + random_word(params.seed, direction, seq) % (width + 1)
+    return least
+
+
+def between(rows, time_ns):
+    """On the line from the last row that is not later to the first that is, cut towards the former."""
+    before = [row for row in rows if row[0] <= time_ns]
+    after = [row for row in rows if row[0] > time_ns]
+    if not before or not after:
+        return (before[-1:] or after[:1])[0][1]
+    (x0, y0), (x1, y1) = before[-1], after[0]
+    return y0 + int(Fraction(y1 - y0, x1 - x0) * (time_ns - x0))
