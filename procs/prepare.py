@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from procs.measured import read_measured
 from procs.topology import Plan, check_capacities
 from ringsim.broker.delays import Delays, read_rows
 from ringsim.config import Config, Effective, capacities, exchange_models, in_run_folder, instruments, schedule_file
@@ -173,6 +174,8 @@ def _schedule(effective: Effective, instrument: Instrument) -> Schedule | None:
 def _delays(effective: Effective) -> Delays | None:
     """The latencies that were measured, for a model that looks them up; None for another one. BadInput for what is none."""
     run, broker = effective.config.run, effective.config.broker
+    if broker.latency_model == "measured":
+        return read_measured(str(broker.latency_run))
     if broker.latency_model != "rows":
         return None
     if run.clock == "realtime" and run.speed == "max":

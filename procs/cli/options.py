@@ -50,7 +50,7 @@ Latency = Annotated[
         "--latency",
         metavar="MODEL",
         help="To and from the exchange, ns: constant:ENTRY,RESPONSE, jitter:ENTRY,RESPONSE,A,B with 0..A and 0..B on top, "
-        "uniform, seeded, or rows:FILE, between measured rows of a CSV file.",
+        "uniform, seeded, rows:FILE, between measured rows of a CSV file, or measured:RUN, drawn from what a run recorded.",
         show_default="constant:1000000,1000000",
     ),
 ]
@@ -94,6 +94,10 @@ def exchange(**options: str | None) -> dict[str, object]:
     found: dict[str, object] = {}
     for option, text in options.items():
         found |= model_settings(option, text) if text is not None else {}
+    if run := found.get("broker.latency_run"):
+        from procs.measured import run_folder
+
+        found["broker.latency_run"] = run_folder(str(run))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Latencies that somebody measured: a CSV file, checked row by row at the edge, as the table that the fold looks into.
+"""Latencies that were measured, as the table that the fold looks into: a distribution, or a CSV file, checked row by row.
 
     request_ns,exchange_ns,response_ns
     1723161255000000000,1723161255000850000,1723161255001900000      sent, at the exchange, back: the times of one order
@@ -11,6 +11,7 @@ decreasing, and no latency below `entry_ns` and `response_ns`, which are at leas
 import csv
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,17 @@ class Delays(msgspec.Struct, frozen=True):
     sha256: str
 
 
-def delay_table(entry: Sequence[tuple[int, int]], response: Sequence[tuple[int, int]]) -> np.ndarray:
-    """DELAYS recarray of one record. entry, response: (at, ns), 1..MAX_LATENCY_ROWS of them, `at` never decreasing."""
+def delay_table(
+    entry: Sequence[tuple[int, int]], response: Sequence[tuple[int, int]], values: tuple[int, int] = (0, 0)
+) -> np.ndarray:
+    """DELAYS recarray of one record.
+
+    entry, response: (at, ns), 1..MAX_LATENCY_ROWS of them, `at` never decreasing. values: of either distribution, if they are.
+    """
     found = np.zeros(1, DELAYS)
-    for name, rows in (("entry", entry), ("response", response)):
+    for name, rows, size in (("entry", entry, values[0]), ("response", response, values[1])):
         assert 1 <= len(rows) <= MAX_LATENCY_ROWS
-        found[name]["count"] = len(rows)
+        found[name]["count"], found[name]["values"] = len(rows), size
         for field, values in zip(("at", "ns"), zip(*rows, strict=True), strict=True):
             found[name]["rows"][field][0, : len(rows)] = values
     return found.view(np.recarray)
@@ -51,6 +57,23 @@ def delay_table(entry: Sequence[tuple[int, int]], response: Sequence[tuple[int, 
 def no_delays() -> np.ndarray:
     """The table of the models that have none: DELAYS recarray[1]."""
     return np.zeros(1, DELAYS).view(np.recarray)
+
+
+def drawn_delays(
+    entry: Sequence[tuple[int, int]], response: Sequence[tuple[int, int]], path: str, size_bytes: int, sha256: str
+) -> Delays:
+    """Of two distributions. entry, response: (ns, how many times), ns ascending, 1..MAX_LATENCY_ROWS of them.
+
+    A latency of 0 ns is drawn as 1, one above a minute as a minute.
+    """
+    found = []
+    for buckets in (entry, response):
+        counts = [count for _, count in buckets]
+        before = accumulate(counts, initial=0)
+        found.append([(at, min(max(ns, 1), DELAY_MAX_NS)) for at, (ns, _) in zip(before, buckets, strict=False)])
+    values = sum(count for _, count in entry), sum(count for _, count in response)
+    table = delay_table(found[0], found[1], values)
+    return Delays(table, found[0][0][1], found[1][0][1], path, size_bytes, sha256)
 
 
 def read_rows(path: Path) -> Delays:

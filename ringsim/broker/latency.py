@@ -3,6 +3,7 @@
     CONSTANT   entry_ns, response_ns
     JITTER     the same plus a uniform 0..jitter_ns, drawn from (seed, direction, number of the record): no hidden state, so
                a redo and another machine draw the same
+    MEASURED   drawn, as the jitter is, from a distribution that was measured (DELAYS: `at` counts the values below each)
     ROWS       interpolated, at the time when it is sent, between measured latencies (DELAYS: `at` is the time of each)
 
 Every model states a lower bound that no draw goes below, entry_ns and response_ns: the simulated clock needs it (protocols
@@ -26,9 +27,10 @@ class LatencyModel(IntEnum):
     CONSTANT = 0
     JITTER = 1
     ROWS = 2
+    MEASURED = 3
 
 
-TABLED = (LatencyModel.ROWS,)  # those that look into DELAYS
+TABLED = (LatencyModel.ROWS, LatencyModel.MEASURED)  # those that look into DELAYS
 
 LATENCY = np.dtype(
     [
@@ -46,16 +48,25 @@ LATENCY = np.dtype(
 
 DELAY = np.dtype(
     [
-        ("at", "i8"),  # ROWS: time of the session; never decreasing
+        (
+            "at",
+            "i8",
+        ),  # ROWS: time of the session; MEASURED: values of the distribution before this one; never decreasing
         ("ns", "i8"),  # the latency there, >= the direction's lower bound
     ]
 )
-_TABLE = np.dtype([("count", "i8"), ("rows", DELAY, (MAX_LATENCY_ROWS,))])
+_TABLE = np.dtype(
+    [
+        ("count", "i8"),  # rows
+        ("values", "i8"),  # MEASURED: of the distribution, >= 1
+        ("rows", DELAY, (MAX_LATENCY_ROWS,)),
+    ]
+)
 DELAYS = np.dtype([("entry", _TABLE), ("response", _TABLE)])  # ringsim.broker.delays makes them
 
 ENTRY, RESPONSE = 1, 2  # directions: streams of the random numbers
 
-_JITTER, _ROWS = np.int64(LatencyModel.JITTER), np.int64(LatencyModel.ROWS)
+_JITTER, _ROWS, _MEASURED = (np.int64(m) for m in (LatencyModel.JITTER, LatencyModel.ROWS, LatencyModel.MEASURED))
 _NEVER = np.int64(NEVER_NS)
 
 
@@ -100,11 +111,13 @@ def _between_rows(table, time_ns):
 
 @kernel
 def _travel_ns(p, table, least_ns, width_ns, direction, sent_ns, seq):
-    """What the model in force says, ns, >= least_ns. The modulo's bias is below width_ns / 2**63."""
+    """What the model in force says, ns, >= least_ns. The modulo's bias is below width_ns, or table.values, / 2**63."""
     if p.model == _JITTER and width_ns > 0:
         return least_ns + random_word(p.seed, direction, seq) % (width_ns + 1)
     if p.model == _ROWS:
         return _between_rows(table, sent_ns)
+    if p.model == _MEASURED:
+        return table.rows[_row_at(table, random_word(p.seed, direction, seq) % table.values)].ns
     return least_ns
 
 

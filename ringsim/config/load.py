@@ -228,6 +228,10 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         found.append(
             (("broker.latency_rows", "broker.latency_model"), 'names no file; latency_model = "rows" reads one')
         )
+    run = config.broker.latency_run
+    if run == "latest" or (config.broker.latency_model == "measured" and run is None):
+        why = "latest is another run tomorrow: name it" if run else "names no run; latency_model = 'measured' reads one"
+        found.append((("broker.latency_run", "broker.latency_model"), why))
     half = capacities(config).reports // 2
     if strategy.persistence.batch_size > half:
         keys = ("strategy.persistence.batch_size", "strategy.performance.persist_channel_size")

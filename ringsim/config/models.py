@@ -43,6 +43,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         Form("constant", {"broker.latency_model": "constant"}, _LATENCIES),
         Form("jitter", {"broker.latency_model": "jitter"}, _LATENCIES + _JITTERS),
         Form("rows", {"broker.latency_model": "rows"}, (("FILE", "broker.latency_rows"),)),
+        Form("measured", {"broker.latency_model": "measured"}, (("RUN", "broker.latency_run"),)),
     ),
     "queue": (
         Form("risk-averse", {"broker.queue_model": "risk_averse"}),

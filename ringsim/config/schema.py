@@ -142,12 +142,13 @@ class Broker(Section, frozen=True, kw_only=True):
 
     queue_model: Literal["risk_averse", "power", "log", "power2", "log2", "power3"] = "risk_averse"
     queue_exponent: Annotated[Decimal, _within(SMALL, 16)] = Decimal(2)  # of power, power2 and power3
-    latency_model: Literal["constant", "jitter", "rows"] = "constant"
+    latency_model: Literal["constant", "jitter", "rows", "measured"] = "constant"
     entry_latency_ns: LatencyNs = 1_000_000  # order to exchange; jitter: the least
     response_latency_ns: LatencyNs = 1_000_000
     entry_jitter_ns: JitterNs = 0  # jitter: uniform from 0 to this on top, drawn from run.seed
     response_jitter_ns: JitterNs = 0
     latency_rows: str | None = None  # rows: the CSV file
+    latency_run: str | None = None  # measured: a finished run, its id or its folder
     maker_bps: SignedBps | None = None  # sim.fee_bps without it; negative: a rebate
     taker_bps: SignedBps | None = None
     whole_fills: bool = False  # all of an order once any of it is executable, a taker's at the best price

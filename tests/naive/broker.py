@@ -62,9 +62,9 @@ def meets(side, px, other):
 
 
 class NaiveBroker:
-    def __init__(self, params, rows=((), ())):
-        """rows: [(at, ns)] of either direction, for a latency model that looks them up."""
-        self.p, self.rows = params, rows
+    def __init__(self, params, rows=((), ()), values=(0, 0)):
+        """rows, values: [(at, ns)] of either direction, and of how many values, for a latency model that looks them up."""
+        self.p, self.measured = params, (rows, values)
         self.began = NEVER_NS if params.realtime else 0
         self.book = NaiveBook()
         self.ledger = NaiveLedger(params.cash0)
@@ -93,7 +93,7 @@ class NaiveBroker:
     # What goes out
 
     def delivery(self, now):
-        delay = latency(self.p, RESPONSE, self.responses, self.session(now), self.rows)
+        delay = latency(self.p, RESPONSE, self.responses, self.session(now), *self.measured)
         self.responses += 1
         self.last_delivery = max(self.last_delivery, now + delay)
         return self.last_delivery
@@ -411,7 +411,7 @@ class NaiveBroker:
             elif len(self.flying) >= room:
                 self.turn_away(record, Reason.IN_FLIGHT, now)
             else:
-                delay = latency(self.p, ENTRY, self.entries, self.session(record["created_ns"]), self.rows)
+                delay = latency(self.p, ENTRY, self.entries, self.session(record["created_ns"]), *self.measured)
                 self.entries += 1
                 self.last_due = max(self.last_due, record["created_ns"] + delay, now)
                 self.flying.append(record | {"due": self.last_due})

@@ -6,17 +6,29 @@ from ringsim.broker.latency import ENTRY, LatencyModel
 from tests.naive.draws import random_word
 
 
-def latency(params, direction, seq, sent_ns=0, rows=((), ())):
-    """ns. params: BrokerParams. direction: ENTRY or RESPONSE. sent_ns: of the session. rows: [(at, ns)] of either direction."""
+def latency(params, direction, seq, sent_ns=0, rows=((), ()), values=(0, 0)):
+    """ns. params: BrokerParams. direction: ENTRY or RESPONSE. sent_ns: of the session. rows: [(at, ns)] of either direction.
+
+    values: MEASURED, how many values either distribution has.
+    """
     entry = direction == ENTRY
     if params.latency_model == LatencyModel.ROWS:
         return between(rows[0 if entry else 1], sent_ns)
+    if params.latency_model == LatencyModel.MEASURED:
+        found = every_value(rows[0 if entry else 1], values[0 if entry else 1])
+        return found[random_word(params.seed, direction, seq) % len(found)]
     least, width = (
         (params.entry_ns, params.entry_jitter_ns) if entry else (params.response_ns, params.response_jitter_ns)
     )
     if params.latency_model == LatencyModel.JITTER:
         return least + random_word(params.seed, direction, seq) % (width + 1)
     return least
+
+
+def every_value(rows, count):
+    """The distribution one by one. rows: (values before, ns)."""
+    ends = [at for at, _ in rows[1:]] + [count]
+    return [ns for (at, ns), end in zip(rows, ends, strict=True) for _ in range(at, end)]
 
 
 def between(rows, time_ns):

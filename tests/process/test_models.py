@@ -3,11 +3,17 @@
 import sqlite3
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
+from procs.latencies import write_latencies
+from procs.record import begin
+from procs.topology import HOPS
+from ringsim.config import load
 from ringsim.market.capture import prepare
 from ringsim.market.source import sample_path
-from tests.process.pipeline import backtest, processes
+from ringsim.telemetry.histogram import HISTOGRAM, observe
+from tests.process.pipeline import backtest, prepared, processes
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
 
@@ -42,7 +48,19 @@ def rows(folder):
     return EAGER | {"broker__latency_model": "rows", "broker__latency_rows": str(folder / "rows.csv")}
 
 
-@pytest.mark.parametrize("model", [drawn, rows])
+def measured(folder):
+    """Hop latencies as a run records them: from 0 to 70 ms."""
+    hops = np.zeros(len(HOPS), HISTOGRAM).view(np.recarray)
+    for k in range(500):
+        observe(hops[HOPS.index("tick_to_order")], k * 37 % 71 * 1_000_000)
+        observe(hops[HOPS.index("order_hop")], k * 53 % 41 * 1_000_000)
+    begun = prepared(folder, "measured")
+    begin(load(), begun, [])
+    write_latencies(begun.folder, hops, HOPS)
+    return EAGER | {"broker__latency_model": "measured", "broker__latency_run": str(begun.folder)}
+
+
+@pytest.mark.parametrize("model", [drawn, rows, measured])
 def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_path, model):
     settings = model(tmp_path)
     twin, run = backtest(tmp_path, **settings), processes(tmp_path, **settings)

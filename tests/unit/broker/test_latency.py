@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringsim.broker.delays import delay_table, no_delays, read_rows
+from ringsim.broker.delays import delay_table, drawn_delays, no_delays, read_rows
 from ringsim.broker.exchange import broker_init
 from ringsim.broker.fees import fee_money
 from ringsim.broker.latency import (
+    ENTRY,
     LATENCY,
+    RESPONSE,
     LatencyModel,
     latency_entry,
     latency_entry_min,
@@ -17,10 +19,11 @@ from ringsim.broker.latency import (
     latency_response_min,
     session_ns,
 )
-from ringsim.broker.params import BrokerParams
+from ringsim.broker.params import DELAY_MAX_NS, BrokerParams
 from ringsim.errors import BadInput
 from ringsim.limits import LATENCY_FILE_BYTES, MAX_LATENCY_ROWS
 from ringsim.records import NEVER_NS, ControlCode
+from tests.naive.draws import random_word
 from tests.naive.latency import between
 from tests.unit.broker.venue import BUY, MS, Venue
 
@@ -212,3 +215,43 @@ def test_as_many_rows_as_fit_and_no_file(tmp_path):
         read_rows(tmp_path / "none.csv")
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
         read_rows(tmp_path)
+
+
+# Distributions
+
+
+def test_every_value_of_a_distribution_is_drawn_as_often_as_it_was_measured():
+    table = delay_table([(0, 7), (1, 9), (4, 20)], [(0, 5)], (10, 3))[0]
+    p = params(LatencyModel.MEASURED, 7, 5, seed=3)
+    entry = [latency_entry(p, table, 0, k) for k in range(4_000)]
+    assert {latency_response(p, table, 0, k) for k in range(50)} == {5}
+    assert entry == [latency_entry(p, table, 10**18, k) for k in range(4_000)], "no hidden state, and no time"
+    for ns, share in ((7, 0.1), (9, 0.3), (20, 0.6)):
+        assert abs(entry.count(ns) / 4_000 - share) < 4 * (share * (1 - share) / 4_000) ** 0.5
+    assert set(entry) == {7, 9, 20} and min(entry) == latency_entry_min(p)
+
+
+DISTRIBUTION = st.dictionaries(st.integers(0, 70 * 10**9), st.integers(1, 30), min_size=1, max_size=20).map(
+    lambda counts: sorted(counts.items())
+)
+
+
+@given(entry=DISTRIBUTION, response=DISTRIBUTION, seed=st.integers(0, 2**63 - 1), seq=st.integers(0, 2**40))
+def test_a_distribution_draws_what_its_twin_draws_and_never_below_its_bound(entry, response, seed, seq):
+    found = drawn_delays(entry, response, "", 0, "")
+    p = params(LatencyModel.MEASURED, found.entry_ns, found.response_ns, seed=seed)
+    for buckets, direction, least, call in (
+        (entry, ENTRY, found.entry_ns, latency_entry),
+        (response, RESPONSE, found.response_ns, latency_response),
+    ):
+        every = [min(max(ns, 1), DELAY_MAX_NS) for ns, count in buckets for _ in range(count)]
+        got = call(p, found.table[0], 0, seq)
+        assert got == every[random_word(seed, direction, seq) % len(every)] >= least == every[0] >= 1
+
+
+def test_the_largest_distribution():
+    buckets = [(k + 1, 1 << 40) for k in range(MAX_LATENCY_ROWS)]
+    found = drawn_delays(buckets, buckets[-1:], "", 0, "")
+    p = params(LatencyModel.MEASURED, 1, 1)
+    drawn = [latency_entry(p, found.table[0], 0, k) for k in range(200)]
+    assert len(set(drawn)) > 150 and min(drawn) >= 1 and max(drawn) <= MAX_LATENCY_ROWS

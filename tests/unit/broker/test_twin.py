@@ -61,10 +61,12 @@ step = st.one_of(level, level, trade, trade, new, near, near, market, wait, wait
 
 
 def rows_of(model):
-    """Measured latencies that go up and down within a program's time, 1 ms at least; None for a model that has no table."""
+    """(rows, values) of measured latencies that go up and down within a program's time, 1 ms at least; None: no table."""
+    if model == LatencyModel.MEASURED:
+        return ([(0, MS), (2, 3 * MS), (9, 4 * MS)], [(0, MS), (1, 30 * MS)]), (10, 4)
     if model != LatencyModel.ROWS:
-        return None
-    return ([(12 * MS, MS), (20 * MS, 5 * MS), (50 * MS, MS)], [(0, 2 * MS), (30 * MS, MS), (30 * MS, 7 * MS)])
+        return None, (0, 0)
+    return ([(12 * MS, MS), (20 * MS, 5 * MS), (50 * MS, MS)], [(0, 2 * MS), (30 * MS, MS), (30 * MS, 7 * MS)]), (0, 0)
 
 
 limits = st.sampled_from(
@@ -141,7 +143,7 @@ def perform(v, action, *args):
 @settings(max_examples=PROGRAMS, deadline=None)
 @given(params=settings_of_a_run, steps=st.lists(step, min_size=20, max_size=120), stopped=st.booleans())
 def test_the_same_reports_in_the_same_order(params, steps, stopped):
-    v = Venue(rows_of(params["latency_model"]), **params)
+    v = Venue(*rows_of(params["latency_model"]), **params)
     whole_book(v, 100)
     for one in steps:
         perform(v, *one)

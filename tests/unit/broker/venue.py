@@ -51,13 +51,13 @@ def told(report):
 class Venue:
     """now: ns, moved by `wait`. Reports of the last call: `reports` (dicts without zeros)."""
 
-    def __init__(self, rows=None, **params):
-        """rows: [(at, ns)] of either direction, for a latency model that looks them up."""
+    def __init__(self, rows=None, values=(0, 0), **params):
+        """rows, values: [(at, ns)] of either direction, and of how many values, for a latency model that looks them up."""
         params = {"cash0": 10**12, "maker_cbps": 0, "taker_cbps": 0, "snapshot_interval_ns": 0} | params
         self.params = BrokerParams(**params)
-        self.state = broker_init(self.params, delay_table(*rows) if rows else None)
+        self.state = broker_init(self.params, delay_table(*rows, values) if rows else None)
         self.s = self.state[0]
-        self.naive = NaiveBroker(self.params, rows or ((), ()))
+        self.naive = NaiveBroker(self.params, rows or ((), ()), values)
         self.out = make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
         self.event = np.zeros(1, MARKET_EVENT).view(np.recarray)
         self.record = np.zeros(1, ORDER).view(np.recarray)

@@ -5,10 +5,14 @@ import re
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from procs.latencies import write_latencies
+from procs.topology import HOPS
 from ringsim.config import Config, exchange_models
 from ringsim.config.models import FORMS
+from ringsim.telemetry.histogram import HISTOGRAM, observe
 
 JITTER = "jitter:1000000,2000000,40000000,30000000"
 EAGER = ["--set", "strategy.params.min_confidence=0"]  # orders that rest long enough to move up in the queue
@@ -89,6 +93,59 @@ def test_rows_that_cannot_be_used_are_one_line_and_2(ringsim, home, arguments, l
     answer = ringsim(*arguments)
     assert answer.code == 2 and answer.err.startswith(f"ringsim: {line}") and answer.err.count("\n") == 1
     assert not Path(home / "runs").exists()
+
+
+def recorded(ringsim, hops=("tick_to_order", "order_hop")):
+    """The newest run, as if it had recorded these hops: 5, 20 and 40 ms. Returns its folder."""
+    folder = Path(ringsim("show", "latest", "--json").json["result"]["out"])
+    found = np.zeros(len(HOPS), HISTOGRAM).view(np.recarray)
+    for name in hops:
+        for ms in (5, 20, 40):
+            observe(found[HOPS.index(name)], ms * 1_000_000)
+    write_latencies(folder, found, HOPS)
+    return folder
+
+
+def test_a_runs_own_latencies_are_drawn_from_and_stay_those_of_that_run(ringsim, backtest):
+    usual = backtest()
+    folder = recorded(ringsim)
+    first, again = backtest("--latency", "measured:latest"), backtest("--latency", f"measured:{folder}")
+    assert first["digest"] == again["digest"] != usual["digest"]
+    assert first["exchange"]["latency"] == f"measured:{folder}"
+    assert backtest("--latency", f"measured:{folder}", "--seed", "2")["digest"] != first["digest"]
+    sources = ringsim("show", "latest", "--json").json["sources"]
+    assert str(folder / "latency.json") in [source["path"] for source in sources]
+    assert ringsim("verify", first["run_id"], "--json").json["result"] == "same", "latest was another run then"
+
+
+def test_a_run_that_has_no_latencies_is_one_line_and_2(ringsim, backtest):
+    folder = backtest("--duration", "5")["out"]
+    lines = [("latest", f"{folder} has recorded no latencies: only a run with the realtime clock does")]
+    lines.append(("nobody", "no run 'nobody'; "))
+
+    def refused():
+        for run, line in lines:
+            answer = ringsim("backtest", "--latency", f"measured:{run}")
+            assert answer.code == 2 and answer.err.startswith(f"ringsim: {line}") and answer.err.count("\n") == 1
+
+    refused()
+    file = recorded(ringsim, ["order_hop"]) / "latency.json"
+    lines = [("latest", f"{folder} has recorded no tick_to_order: it sent no order that a tick caused")]
+    refused()
+    recorded(ringsim)
+    file.write_text(file.read_text().replace("[5", "[9995"))
+    lines = [("latest", f"{file} is damaged: tick_to_order is no distribution")]
+    refused()
+    file.write_text("{")
+    lines = [("latest", f"{file} is damaged: ")]
+    refused()
+
+
+@pytest.mark.parametrize("given", [[], ["--set", "broker.latency_run=latest"]])
+def test_a_configuration_names_the_run_that_it_means(ringsim, given):
+    answer = ringsim("config", "check", "--set", "broker.latency_model=measured", *given)
+    assert answer.code == 2 and "broker.latency_run" in answer.err
+    assert ("latest is another run tomorrow" if given else "names no run") in answer.err
 
 
 def test_rows_without_a_file(ringsim):
