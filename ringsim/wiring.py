@@ -79,6 +79,8 @@ def broker_params(
         response_ns=delays.response_ns if delays else given.response_latency_ns,
         entry_jitter_ns=given.entry_jitter_ns,
         response_jitter_ns=given.response_jitter_ns,
+        ns_per_bps=given.volatility_ns_per_bps,
+        most_ns=given.volatility_most_ns,
         first_ns=first_ns if paced else 0,
         speed=pace,
         realtime=paced,

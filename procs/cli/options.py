@@ -50,7 +50,8 @@ Latency = Annotated[
         "--latency",
         metavar="MODEL",
         help="To and from the exchange, ns: constant:ENTRY,RESPONSE, jitter:ENTRY,RESPONSE,A,B with 0..A and 0..B on top, "
-        "uniform, seeded, rows:FILE, between measured rows of a CSV file, or measured:RUN, drawn from what a run recorded.",
+        "uniform, seeded, rows:FILE, between measured rows of a CSV file, measured:RUN, drawn from what a run "
+        "recorded, or volatility:ENTRY,RESPONSE,A,B with A for each basis point that the mid went in a second, B at most, on top.",
         show_default="constant:1000000,1000000",
     ),
 ]

@@ -27,7 +27,7 @@ Events of other symbols are skipped. Twin: tests/naive/broker.py.
 
 import numpy as np
 
-from ringsim.book import VALID, book_clear, book_fold, book_qty
+from ringsim.book import VALID, book_clear, book_fold, book_mid2, book_qty
 from ringsim.broker.acceptance import act_cancel, act_cancel_all, act_new, act_replace, reject_change
 from ringsim.broker.account import (
     cancel_in_flight,
@@ -40,9 +40,10 @@ from ringsim.broker.account import (
     watch_account,
 )
 from ringsim.broker.delays import no_delays
-from ringsim.broker.latency import TABLED, latency_entry, session_ns
+from ringsim.broker.latency import TABLED, LatencyModel, latency_entry, session_ns
 from ringsim.broker.liquidity import forget_taken, level_was_set
 from ringsim.broker.matching import cross_fills, crossed, trade_fills
+from ringsim.broker.moves import moves_cbps, moves_look
 from ringsim.broker.orders import orders_clear, watched
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import queue_depth
@@ -118,6 +119,7 @@ def broker_init(params: BrokerParams, delays: np.ndarray | None = None) -> np.nd
     s.lifecycle, s.run = Lifecycle.READY, RunState.RUNNING
     s.timer_ns, s.next_ns, s.snapshot_ns, s.expire_ns = NEVER_NS, NEVER_NS, NEVER_NS, NEVER_NS
     s.feed_ns = NEVER_NS if params.realtime else 0
+    s.look_ns = 0 if params.latency_model == LatencyModel.VOLATILITY else NEVER_NS
     s.delays = table
     s.cause_seq = -1
     return state
@@ -140,6 +142,14 @@ def _finish(s, now, out):
     if s.touched != 0 or s.breach != 0:
         finish_input(s, now, out)
     _set_timer(s)
+
+
+@kernel
+def _look(s, now):
+    """How far has the mid gone? Between two messages only."""
+    if s.mid_message == 0:
+        mid2 = book_mid2(s.book) if s.book.valid == VALID else _NONE
+        s.look_ns = moves_look(s.moves, mid2, s.look_ns, now)
 
 
 # Market
@@ -284,6 +294,8 @@ def on_market(s, ev, seq, now, out):
 
     ev: MARKET_EVENT record. seq: its sequence in the market ring. now: ns, never decreasing over all inputs.
     """
+    if now >= s.look_ns:
+        _look(s, now)
     what = _fold_quietly(s, ev)
     if what != _QUIET:
         _fold_with_orders(s, ev, what, seq, now, out)
@@ -296,7 +308,7 @@ def on_market(s, ev, seq, now, out):
 def _put_in_flight(s, order, now):
     """Send a record on its way to the exchange."""
     sent_ns = session_ns(s.p.latency, s.feed_ns, order.created_ns)
-    due = max(order.created_ns + latency_entry(s.p.latency, s.delays, sent_ns, s.entries), now)
+    due = max(order.created_ns + latency_entry(s.p.latency, s.delays, moves_cbps(s.moves), sent_ns, s.entries), now)
     s.entries += 1
     if due < s.due_ns:
         s.counters.forced_due += 1
@@ -330,6 +342,8 @@ def on_order(s, order, seq, now, out):
 
     order: ORDER record (kind SNAPSHOT: FEATURES). seq: its sequence there. now: ns.
     """
+    if now >= s.look_ns:
+        _look(s, now)
     kind = order.kind
     s.cause_seq, s.cause_ns = order.trigger_seq, order.trigger_ns
     if kind == _NEW:
@@ -421,6 +435,8 @@ def on_timer(s, now, out):
     At equal times: arrivals, then the PERIODIC account, then the expiry. One thing a call: the caller calls again while
     timer_ns <= now.
     """
+    if now >= s.look_ns:
+        _look(s, now)
     arrival = s.in_flight[s.in_flight_head].due_ns if s.in_flight_count > 0 else _NEVER
     earliest = min(arrival, min(s.snapshot_ns, s.expire_ns))
     if earliest > now or s.mid_message != 0:

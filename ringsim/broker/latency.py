@@ -6,6 +6,8 @@
     MEASURED   drawn, as the jitter is, from a distribution that was measured (DELAYS: `at` counts the values below each)
     ROWS       interpolated, at the time when it is sent, between measured latencies (DELAYS: `at` is the time of each)
 
+    VOLATILITY the constants plus a term in proportion to how far the mid has gone of late (ringsim.broker.moves), to a most
+
 Every model states a lower bound that no draw goes below, entry_ns and response_ns: the simulated clock needs it (protocols
 P4), and there it must be at least 1 ns. The connection is first in, first out: whoever is faster than the record before it
 waits for it (the exchange does that, not the model). More models join by a value of LatencyModel and a branch in `_travel_ns`.
@@ -28,6 +30,7 @@ class LatencyModel(IntEnum):
     JITTER = 1
     ROWS = 2
     MEASURED = 3
+    VOLATILITY = 4
 
 
 TABLED = (LatencyModel.ROWS, LatencyModel.MEASURED)  # those that look into DELAYS
@@ -39,6 +42,8 @@ LATENCY = np.dtype(
         ("response_ns", "i8"),
         ("entry_jitter_ns", "i8"),
         ("response_jitter_ns", "i8"),
+        ("ns_per_bps", "i8"),  # VOLATILITY: for each basis point that the mid went
+        ("most_ns", "i8"),  # and no more than this
         ("seed", "i8"),
         ("first_ns", "i8"),  # time of the session that is feed_ns on the stage's clock
         ("speed_num", "i8"),  # of the feed, a fraction
@@ -66,7 +71,9 @@ DELAYS = np.dtype([("entry", _TABLE), ("response", _TABLE)])  # ringsim.broker.d
 
 ENTRY, RESPONSE = 1, 2  # directions: streams of the random numbers
 
-_JITTER, _ROWS, _MEASURED = (np.int64(m) for m in (LatencyModel.JITTER, LatencyModel.ROWS, LatencyModel.MEASURED))
+_JITTER, _ROWS, _MEASURED, _VOLATILITY = (
+    np.int64(m) for m in (LatencyModel.JITTER, LatencyModel.ROWS, LatencyModel.MEASURED, LatencyModel.VOLATILITY)
+)
 _NEVER = np.int64(NEVER_NS)
 
 
@@ -110,7 +117,7 @@ def _between_rows(table, time_ns):
 
 
 @kernel
-def _travel_ns(p, table, least_ns, width_ns, direction, sent_ns, seq):
+def _travel_ns(p, table, cbps, least_ns, width_ns, direction, sent_ns, seq):
     """What the model in force says, ns, >= least_ns. The modulo's bias is below width_ns, or table.values, / 2**63."""
     if p.model == _JITTER and width_ns > 0:
         return least_ns + random_word(p.seed, direction, seq) % (width_ns + 1)
@@ -118,22 +125,24 @@ def _travel_ns(p, table, least_ns, width_ns, direction, sent_ns, seq):
         return _between_rows(table, sent_ns)
     if p.model == _MEASURED:
         return table.rows[_row_at(table, random_word(p.seed, direction, seq) % table.values)].ns
+    if p.model == _VOLATILITY:
+        return least_ns + min(cbps * p.ns_per_bps // 100, p.most_ns)
     return least_ns
 
 
 @kernel
-def latency_entry(p, delays, sent_ns, seq):
+def latency_entry(p, delays, cbps, sent_ns, seq):
     """Time from the strategy's `created_ns` to the exchange, ns.
 
-    p: LATENCY. delays: DELAYS. sent_ns: created_ns, of the session. seq: number of the record on its way.
+    p: LATENCY. delays: DELAYS. cbps: see moves_cbps. sent_ns: created_ns, of the session. seq: number of the record on its way.
     """
-    return _travel_ns(p, delays.entry, p.entry_ns, p.entry_jitter_ns, ENTRY, sent_ns, seq)
+    return _travel_ns(p, delays.entry, cbps, p.entry_ns, p.entry_jitter_ns, ENTRY, sent_ns, seq)
 
 
 @kernel
-def latency_response(p, delays, sent_ns, seq):
+def latency_response(p, delays, cbps, sent_ns, seq):
     """Time from the exchange to the strategy, ns. sent_ns: when it was made, of the session. seq: number of the report."""
-    return _travel_ns(p, delays.response, p.response_ns, p.response_jitter_ns, RESPONSE, sent_ns, seq)
+    return _travel_ns(p, delays.response, cbps, p.response_ns, p.response_jitter_ns, RESPONSE, sent_ns, seq)
 
 
 @kernel

@@ -42,9 +42,9 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     response_ns: int = 1_000_000
     entry_jitter_ns: int = 0  # JITTER: uniform 0..this on top
     response_jitter_ns: int = 0
-    first_ns: int = (
-        0  # ROWS: the session's first time under the realtime clock, >= 0; event time is the session's already
-    )
+    ns_per_bps: int = 0  # VOLATILITY: on top for each basis point that the mid went of late
+    most_ns: int = 0  # and no more than this
+    first_ns: int = 0  # ROWS: the first time of the session under the realtime clock; event time is the session's
     speed: tuple[int, int] = (1, 1)  # of the feed, a fraction
     realtime: bool = False  # ROWS: a CLOCK event says when first_ns is
     seed: int = 0  # >= 0
@@ -67,6 +67,8 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "response_ns": (0, DELAY_MAX_NS),
             "entry_jitter_ns": (0, DELAY_MAX_NS),
             "response_jitter_ns": (0, DELAY_MAX_NS),
+            "ns_per_bps": (0, DELAY_MAX_NS),
+            "most_ns": (0, DELAY_MAX_NS),
             "first_ns": (0, NEVER_NS - 1),
             "seed": (0, (1 << 63) - 1),
             "snapshot_interval_ns": (0, PERIOD_MAX_NS),
@@ -90,5 +92,6 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 p[name] = getattr(self, name)
         p["latency"]["model"] = self.latency_model
         p["latency"]["speed_num"], p["latency"]["speed_den"] = self.speed
-        for name in ("entry_ns", "response_ns", "entry_jitter_ns", "response_jitter_ns", "seed", "first_ns"):
-            p["latency"][name] = getattr(self, name)
+        for name in LATENCY.names or ():
+            if name not in ("model", "speed_num", "speed_den"):
+                p["latency"][name] = getattr(self, name)

@@ -12,6 +12,7 @@ CANCEL_REJECTED; all else its NOTED. Fills, and cancels that nobody asked for on
 import numpy as np
 
 from ringsim.broker.latency import latency_response, session_ns
+from ringsim.broker.moves import moves_cbps
 from ringsim.fold.outbox import outbox_next
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_unrealized
@@ -26,7 +27,8 @@ _NEW, _SNAPSHOT = np.int64(OrderKind.NEW), np.int64(OrderKind.SNAPSHOT)
 @kernel
 def _deliver_ns(s, now):
     """When a report made now arrives: after its latency, and not before the report made before it."""
-    arrival = now + latency_response(s.p.latency, s.delays, session_ns(s.p.latency, s.feed_ns, now), s.responses)
+    sent_ns = session_ns(s.p.latency, s.feed_ns, now)
+    arrival = now + latency_response(s.p.latency, s.delays, moves_cbps(s.moves), sent_ns, s.responses)
     s.responses += 1
     if arrival < s.deliver_ns:
         s.counters.forced_deliver += 1

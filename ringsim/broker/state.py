@@ -7,6 +7,7 @@ import numpy as np
 
 from ringsim.book import BOOK
 from ringsim.broker.latency import DELAYS
+from ringsim.broker.moves import MOVES
 from ringsim.broker.params import BROKER_PARAMS
 from ringsim.fold.positions import POSITIONS
 from ringsim.ledger import LEDGER
@@ -100,6 +101,7 @@ BROKER_STATE = np.dtype(
         ("next_ns", "i8"),  # the same, while half of a message hides it
         ("open_orders", "i8"),  # resting
         ("mid_message", "i8"),  # 1 between the levels of one message: nothing acts on half of it
+        ("look_ns", "i8"),  # when to look at the mid's way next; NEVER_NS: no model asks
         ("own_best", "i8", (4,)),  # by side: best own resting price; 0 (bids) or NEVER_NS (asks) if there is none
         (
             "watch_bits",
@@ -146,6 +148,7 @@ BROKER_STATE = np.dtype(
         ("in_flight", IN_FLIGHT, (MAX_IN_FLIGHT,)),  # FIFO
         ("in_flight_head", "i8"),
         ("in_flight_count", "i8"),
+        ("moves", MOVES),
         ("delays", DELAYS),
         ("book", BOOK),
     ]

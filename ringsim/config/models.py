@@ -36,6 +36,7 @@ class Form(NamedTuple):
 
 _LATENCIES = (("ENTRY_NS", "broker.entry_latency_ns"), ("RESPONSE_NS", "broker.response_latency_ns"))
 _JITTERS = (("ENTRY_JITTER_NS", "broker.entry_jitter_ns"), ("RESPONSE_JITTER_NS", "broker.response_jitter_ns"))
+_MOVES = (("NS_PER_BPS", "broker.volatility_ns_per_bps"), ("MOST_NS", "broker.volatility_most_ns"))
 _EXPONENT = (("N", "broker.queue_exponent"),)
 
 FORMS: dict[str, tuple[Form, ...]] = {
@@ -44,6 +45,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         Form("jitter", {"broker.latency_model": "jitter"}, _LATENCIES + _JITTERS),
         Form("rows", {"broker.latency_model": "rows"}, (("FILE", "broker.latency_rows"),)),
         Form("measured", {"broker.latency_model": "measured"}, (("RUN", "broker.latency_run"),)),
+        Form("volatility", {"broker.latency_model": "volatility"}, _LATENCIES + _MOVES),
     ),
     "queue": (
         Form("risk-averse", {"broker.queue_model": "risk_averse"}),

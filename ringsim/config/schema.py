@@ -142,11 +142,13 @@ class Broker(Section, frozen=True, kw_only=True):
 
     queue_model: Literal["risk_averse", "power", "log", "power2", "log2", "power3"] = "risk_averse"
     queue_exponent: Annotated[Decimal, _within(SMALL, 16)] = Decimal(2)  # of power, power2 and power3
-    latency_model: Literal["constant", "jitter", "rows", "measured"] = "constant"
+    latency_model: Literal["constant", "jitter", "rows", "measured", "volatility"] = "constant"
     entry_latency_ns: LatencyNs = 1_000_000  # order to exchange; jitter: the least
     response_latency_ns: LatencyNs = 1_000_000
     entry_jitter_ns: JitterNs = 0  # jitter: uniform from 0 to this on top, drawn from run.seed
     response_jitter_ns: JitterNs = 0
+    volatility_ns_per_bps: JitterNs = 0  # volatility: on top for each basis point that the mid went in the last second
+    volatility_most_ns: JitterNs = 0  # volatility: what that adds at most
     latency_rows: str | None = None  # rows: the CSV file
     latency_run: str | None = None  # measured: a finished run, its id or its folder
     maker_bps: SignedBps | None = None  # sim.fee_bps without it; negative: a rebate

@@ -5,7 +5,7 @@ Reports are dicts with the names of REPORT or ACCOUNT. Risk is the real gate on 
 
 import numpy as np
 
-from ringsim.broker.latency import ENTRY, RESPONSE
+from ringsim.broker.latency import ENTRY, RESPONSE, LatencyModel
 from ringsim.limits import (
     IN_FLIGHT_CANCELS,
     MAX_ACCOUNT_NOTIONAL,
@@ -46,7 +46,7 @@ from ringsim.risk.gate import (
 )
 from tests.naive import queue
 from tests.naive.book import NaiveBook
-from tests.naive.latency import latency
+from tests.naive.latency import Way, latency
 from tests.naive.ledger import NaiveLedger
 
 READY, RUNNING = 2, 0
@@ -64,7 +64,7 @@ def meets(side, px, other):
 class NaiveBroker:
     def __init__(self, params, rows=((), ()), values=(0, 0)):
         """rows, values: [(at, ns)] of either direction, and of how many values, for a latency model that looks them up."""
-        self.p, self.measured = params, (rows, values)
+        self.p, self.measured, self.way = params, (rows, values), Way()
         self.began = NEVER_NS if params.realtime else 0
         self.book = NaiveBook()
         self.ledger = NaiveLedger(params.cash0)
@@ -90,10 +90,16 @@ class NaiveBroker:
         num, den = self.p.speed
         return self.p.first_ns + (0 if self.began == NEVER_NS else (time_ns - self.began) * num // den)
 
+    def look(self, now):
+        """How far has the mid gone, between two messages?"""
+        if self.p.latency_model == LatencyModel.VOLATILITY and not self.half_message:
+            bid, ask = self.book.best(Side.BUY), self.book.best(Side.SELL)
+            self.way.look(bid + ask if self.valid and bid and ask else 0, now)
+
     # What goes out
 
     def delivery(self, now):
-        delay = latency(self.p, RESPONSE, self.responses, self.session(now), *self.measured)
+        delay = latency(self.p, RESPONSE, self.responses, self.session(now), *self.measured, self.way.cbps())
         self.responses += 1
         self.last_delivery = max(self.last_delivery, now + delay)
         return self.last_delivery
@@ -282,6 +288,7 @@ class NaiveBroker:
 
     def market(self, ev, seq, now):
         """ev: dict of MARKET_EVENT fields. Returns the reports."""
+        self.look(now)
         kind, flags = ev["kind"], ev["flag_bits"]
         if (ev["symbol"] != self.p.symbol or flags & EventFlag.STRATEGY_ONLY) and kind != EventKind.CONTROL:
             return []
@@ -399,6 +406,7 @@ class NaiveBroker:
 
     def order(self, record, now):
         """record: dict of ORDER fields. Returns the reports."""
+        self.look(now)
         self.cause = (record["trigger_seq"], record["trigger_ns"])
         record = dict(record, received_ns=now)
         kind = record["kind"]
@@ -411,7 +419,9 @@ class NaiveBroker:
             elif len(self.flying) >= room:
                 self.turn_away(record, Reason.IN_FLIGHT, now)
             else:
-                delay = latency(self.p, ENTRY, self.entries, self.session(record["created_ns"]), *self.measured)
+                delay = latency(
+                    self.p, ENTRY, self.entries, self.session(record["created_ns"]), *self.measured, self.way.cbps()
+                )
                 self.entries += 1
                 self.last_due = max(self.last_due, record["created_ns"] + delay, now)
                 self.flying.append(record | {"due": self.last_due})
@@ -439,6 +449,7 @@ class NaiveBroker:
         return min([r["due"] for r in self.flying[:1]] + [self.snapshot_at, self.expire_at])
 
     def timer(self, now):
+        self.look(now)
         due = self.timer_ns
         if due > now:
             return []

@@ -60,7 +60,16 @@ def measured(folder):
     return EAGER | {"broker__latency_model": "measured", "broker__latency_run": str(begun.folder)}
 
 
-@pytest.mark.parametrize("model", [drawn, rows, measured])
+def volatility(folder):
+    """A millisecond and a fifth of one for each tenth of a basis point."""
+    return EAGER | {
+        "broker__latency_model": "volatility",
+        "broker__volatility_ns_per_bps": 2_000_000,
+        "broker__volatility_most_ns": 60_000_000,
+    }
+
+
+@pytest.mark.parametrize("model", [drawn, rows, measured, volatility])
 def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_path, model):
     settings = model(tmp_path)
     twin, run = backtest(tmp_path, **settings), processes(tmp_path, **settings)

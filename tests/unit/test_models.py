@@ -38,6 +38,17 @@ FORM_ROWS = [(option, form) for option, forms in FORMS.items() for form in forms
         ("latency", "rows:my, own.csv", {"latency_model": "rows", "latency_rows": "my, own.csv"}),
         ("latency", "rows:1", {"latency_model": "rows", "latency_rows": "1"}),
         ("latency", "measured:an/id", {"latency_model": "measured", "latency_run": "an/id"}),
+        (
+            "latency",
+            "volatility:1,2,60000000000,0",
+            {
+                "latency_model": "volatility",
+                "entry_latency_ns": 1,
+                "response_latency_ns": 2,
+                "volatility_ns_per_bps": 60_000_000_000,
+                "volatility_most_ns": 0,
+            },
+        ),
         ("queue", "risk-averse", {"queue_model": "risk_averse"}),
         ("queue", "power:2.5", {"queue_model": "power", "queue_exponent": Decimal("2.5")}),
         ("queue", "log", {"queue_model": "log"}),
@@ -63,7 +74,7 @@ def test_the_limits_are_a_key_of_the_account():
 
 LATENCIES = (
     "constant:ENTRY_NS,RESPONSE_NS|jitter:ENTRY_NS,RESPONSE_NS,ENTRY_JITTER_NS,RESPONSE_JITTER_NS|"
-    "rows:FILE|measured:RUN"
+    "rows:FILE|measured:RUN|volatility:ENTRY_NS,RESPONSE_NS,NS_PER_BPS,MOST_NS"
 )
 QUEUES = "risk-averse|power:N|log|power2:N|log2|power3:N"
 NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an answer arrive with its question)"

@@ -53,6 +53,8 @@ def test_the_founding_defaults_are_the_folds_defaults():
         ("run.clock", "simulated", "broker", "realtime", False),
         ("run.speed", Decimal("2.5"), "broker", "speed", (5, 2)),
         ("run.speed", "max", "broker", "realtime", False),
+        ("broker.volatility_ns_per_bps", 31, "broker", "ns_per_bps", 31),
+        ("broker.volatility_most_ns", 32, "broker", "most_ns", 32),
         ("broker.queue_model", "log2", "broker", "queue_model", QueueModel.LOG2),
         ("broker.queue_exponent", Decimal("2.5"), "broker", "queue_n", 2.5),
         ("broker.maker_bps", Decimal("-0.29"), "broker", "maker_cbps", -29),

@@ -19,13 +19,14 @@ from ringsim.broker.latency import (
     latency_response_min,
     session_ns,
 )
+from ringsim.broker.moves import MOVES, STEP_NS, STEPS, moves_cbps, moves_look
 from ringsim.broker.params import DELAY_MAX_NS, BrokerParams
 from ringsim.errors import BadInput
 from ringsim.limits import LATENCY_FILE_BYTES, MAX_LATENCY_ROWS
 from ringsim.records import NEVER_NS, ControlCode
 from tests.naive.draws import random_word
-from tests.naive.latency import between
-from tests.unit.broker.venue import BUY, MS, Venue
+from tests.naive.latency import Way, between
+from tests.unit.broker.venue import BUY, MS, SELL, Venue
 
 NAMES = ("model", "entry_ns", "response_ns", "entry_jitter_ns", "response_jitter_ns", "seed")
 NONE = no_delays()[0]
@@ -40,23 +41,23 @@ def params(model, entry, response, entry_jitter=0, response_jitter=0, seed=0):
 
 def test_constant():
     p = params(LatencyModel.CONSTANT, 5, 7, 100, 100)
-    assert {latency_entry(p, NONE, 0, k) for k in range(50)} == {5} and {
-        latency_response(p, NONE, 0, k) for k in range(50)
+    assert {latency_entry(p, NONE, 0, 0, k) for k in range(50)} == {5} and {
+        latency_response(p, NONE, 0, 0, k) for k in range(50)
     } == {7}
 
 
 def test_jitter_fills_its_range_and_no_more_and_the_directions_differ():
     p = params(LatencyModel.JITTER, 5, 5, 3, 3, seed=11)
     entry, response = (
-        [latency_entry(p, NONE, 0, k) for k in range(400)],
-        [latency_response(p, NONE, 0, k) for k in range(400)],
+        [latency_entry(p, NONE, 0, 0, k) for k in range(400)],
+        [latency_response(p, NONE, 0, 0, k) for k in range(400)],
     )
     assert set(entry) == set(response) == {5, 6, 7, 8}
     assert min(entry) == latency_entry_min(p) and min(response) == latency_response_min(p)
     assert entry != response
-    assert entry == [latency_entry(p, NONE, 0, k) for k in range(400)], "no hidden state"
+    assert entry == [latency_entry(p, NONE, 0, 0, k) for k in range(400)], "no hidden state"
     other = params(LatencyModel.JITTER, 5, 5, 3, 3, seed=12)
-    assert entry != [latency_entry(other, NONE, 0, k) for k in range(400)]
+    assert entry != [latency_entry(other, NONE, 0, 0, k) for k in range(400)]
     counts = [entry.count(v) for v in (5, 6, 7, 8)]
     assert all(60 <= n <= 140 for n in counts), "uniform: 100 each, 4 standard deviations are 35"
 
@@ -95,7 +96,7 @@ def test_fees_by_hand():
 def looked_up(entry, response, times):
     """[(entry, response)] at times of the session, by the kernels."""
     p, table = params(LatencyModel.ROWS, 1, 1), delay_table(entry, response)[0]
-    return [(latency_entry(p, table, t, 0), latency_response(p, table, t, 0)) for t in times]
+    return [(latency_entry(p, table, 0, t, 0), latency_response(p, table, 0, t, 0)) for t in times]
 
 
 def test_rows_just_before_at_between_and_after_by_hand():
@@ -223,9 +224,9 @@ def test_as_many_rows_as_fit_and_no_file(tmp_path):
 def test_every_value_of_a_distribution_is_drawn_as_often_as_it_was_measured():
     table = delay_table([(0, 7), (1, 9), (4, 20)], [(0, 5)], (10, 3))[0]
     p = params(LatencyModel.MEASURED, 7, 5, seed=3)
-    entry = [latency_entry(p, table, 0, k) for k in range(4_000)]
-    assert {latency_response(p, table, 0, k) for k in range(50)} == {5}
-    assert entry == [latency_entry(p, table, 10**18, k) for k in range(4_000)], "no hidden state, and no time"
+    entry = [latency_entry(p, table, 0, 0, k) for k in range(4_000)]
+    assert {latency_response(p, table, 0, 0, k) for k in range(50)} == {5}
+    assert entry == [latency_entry(p, table, 0, 10**18, k) for k in range(4_000)], "no hidden state, and no time"
     for ns, share in ((7, 0.1), (9, 0.3), (20, 0.6)):
         assert abs(entry.count(ns) / 4_000 - share) < 4 * (share * (1 - share) / 4_000) ** 0.5
     assert set(entry) == {7, 9, 20} and min(entry) == latency_entry_min(p)
@@ -245,7 +246,7 @@ def test_a_distribution_draws_what_its_twin_draws_and_never_below_its_bound(entr
         (response, RESPONSE, found.response_ns, latency_response),
     ):
         every = [min(max(ns, 1), DELAY_MAX_NS) for ns, count in buckets for _ in range(count)]
-        got = call(p, found.table[0], 0, seq)
+        got = call(p, found.table[0], 0, 0, seq)
         assert got == every[random_word(seed, direction, seq) % len(every)] >= least == every[0] >= 1
 
 
@@ -253,5 +254,90 @@ def test_the_largest_distribution():
     buckets = [(k + 1, 1 << 40) for k in range(MAX_LATENCY_ROWS)]
     found = drawn_delays(buckets, buckets[-1:], "", 0, "")
     p = params(LatencyModel.MEASURED, 1, 1)
-    drawn = [latency_entry(p, found.table[0], 0, k) for k in range(200)]
+    drawn = [latency_entry(p, found.table[0], 0, 0, k) for k in range(200)]
     assert len(set(drawn)) > 150 and min(drawn) >= 1 and max(drawn) <= MAX_LATENCY_ROWS
+
+
+# Coupled to the market's way
+
+
+def looks(at, mids):
+    """MOVES after looks at these times (in steps), each at its mid in ticks; 0: there was none."""
+    m, due = np.zeros(1, MOVES).view(np.recarray)[0], 0
+    for time, mid in zip(at, mids, strict=True):
+        now = int(time * STEP_NS)
+        if now >= due:
+            due = moves_look(m, 2 * mid, due, now)
+    return m
+
+
+def test_the_way_of_the_mid_by_hand():
+    assert moves_cbps(looks([1], [1000])) == 0, "one look is no way"
+    assert moves_cbps(looks([1, 2], [1000, 1001])) == 999  # 1 of 1001, up
+    assert moves_cbps(looks([1, 2, 3], [1000, 999, 1000])) == 2_000  # down and back: 20 bps
+    assert moves_cbps(looks([1, 1.5, 2], [1000, 5000, 1000])) == 0, "only the looks count"
+    assert moves_cbps(looks([1, 2, 3], [1000, 0, 1001])) == 999, "without a mid the last one stays"
+    assert moves_cbps(looks([1, 2], [1 << 39, 1])) == 1_000_000, "the whole mid at most"
+
+
+@pytest.mark.parametrize(("later", "cbps"), [(8.99, 999), (9, 999), (9.99, 999), (10, 0), (10**6, 0)])
+def test_a_move_is_forgotten_after_eight_steps(later, cbps):
+    assert moves_cbps(looks([1, 2, later], [1000, 1001, 1001])) == cbps
+    one_by_one = [k for k in range(3, 11) if k <= later]
+    assert moves_cbps(looks([1, 2, *one_by_one], [1000, *[1001] * (1 + len(one_by_one))])) == cbps
+
+
+LOOKS = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 50)), max_size=40)
+
+
+@given(LOOKS)
+def test_the_way_is_its_twins(steps):
+    at, mids, now = [], [], 0
+    for gap, mid in steps:
+        now += gap
+        at.append(now / 32)
+        mids.append(mid)
+    way = Way()
+    for time, mid in zip(at, mids, strict=True):
+        way.look(2 * mid, int(time * STEP_NS))
+    assert moves_cbps(looks(at, mids)) == way.cbps()
+
+
+@pytest.mark.parametrize(
+    ("cbps", "extra"), [(0, 0), (1, 30), (99, 2_970), (100, 3_000), (101, 3_000), (1_000_000, 3_000)]
+)
+def test_a_latency_grows_with_the_way_up_to_its_most(cbps, extra):
+    p = params(LatencyModel.VOLATILITY, 5, 7)
+    p.ns_per_bps, p.most_ns = 3_000, 3_000
+    assert latency_entry(p, NONE, cbps, 0, 0) == 5 + extra >= latency_entry_min(p)
+    assert latency_response(p, NONE, cbps, 0, 0) == 7 + extra >= latency_response_min(p)
+
+
+def test_the_largest_values_of_the_coupled_latency():
+    p = params(LatencyModel.VOLATILITY, DELAY_MAX_NS, DELAY_MAX_NS)
+    p.ns_per_bps, p.most_ns = DELAY_MAX_NS, DELAY_MAX_NS
+    assert latency_entry(p, NONE, 1_000_000, 0, 0) == 2 * DELAY_MAX_NS
+
+
+def test_orders_are_late_after_the_market_moved_and_not_before():
+    v = Venue(latency_model=LatencyModel.VOLATILITY, ns_per_bps=10_000, most_ns=4 * MS)
+    v.book(((999, 5),), ((1001, 5),))
+
+    def delay():
+        v.new(BUY, 40, 1)
+        sent = v.now
+        (accepted,) = v.wait(20 * MS)
+        return accepted["acted_ns"] - sent
+
+    assert delay() == MS
+    v.wait(STEP_NS // MS * MS)
+    v.level(SELL, 1003, 5, last=False)
+    v.level(SELL, 1001, 0)
+    v.wait(STEP_NS)
+    assert delay() == MS + 99_900  # a tick of 1001: 9.99 bps
+    v.book(((1099, 5),), ((1101, 5),))
+    v.wait(STEP_NS)
+    assert delay() == 5 * MS, "the most"
+    v.wait(STEPS * STEP_NS)
+    assert delay() == MS
+    v.close()

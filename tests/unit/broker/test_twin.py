@@ -42,7 +42,7 @@ trade = st.tuples(st.just("trade"), side, px, qty)
 new = st.tuples(st.just("new"), side, px, qty, tif, strategy)
 near = st.tuples(st.just("near"), side, st.integers(-2, 2), qty, tif, strategy)
 market = st.tuples(st.just("market"), side, qty, st.sampled_from([Tif.GTC, Tif.IOC, Tif.FOK]))
-wait = st.tuples(st.just("wait"), st.sampled_from([0, MS // 2, MS, MS, 3 * MS, 40 * MS]))
+wait = st.tuples(st.just("wait"), st.sampled_from([0, MS // 2, MS, MS, 3 * MS, 40 * MS, 40 * MS, 130 * MS, 1100 * MS]))
 cancel = st.tuples(st.just("cancel"), st.integers(0, 4), strategy)
 replace = st.tuples(st.just("replace"), st.integers(0, 4), px, qty, strategy)
 rare = st.one_of(
@@ -90,6 +90,8 @@ settings_of_a_run = st.fixed_dictionaries(
         "latency_model": st.sampled_from(list(LatencyModel)),
         "entry_jitter_ns": st.sampled_from([0, 2 * MS]),
         "response_jitter_ns": st.sampled_from([0, 2 * MS]),
+        "ns_per_bps": st.sampled_from([0, 10_000, MS]),
+        "most_ns": st.sampled_from([0, 7 * MS, 20 * MS]),
         "seed": st.integers(0, 3),
         "snapshot_interval_ns": st.sampled_from([0, 13 * MS]),
         "expiry_ns": st.just(30 * MS),
