@@ -13,6 +13,7 @@ from ringsim.market.feed import new_feed
 from ringsim.records import NEVER_NS
 from ringsim.strategy.fold import strategy_init
 from ringsim.strategy.schedule import no_orders
+from ringsim.strategy.user import install_file
 
 
 def first_ingest(plan: Plan) -> np.ndarray:
@@ -25,6 +26,12 @@ def first_ingest(plan: Plan) -> np.ndarray:
 def schedule_of(plan: Plan) -> np.ndarray:
     """The orders that the run's strategy is to send, SCHEDULED[n]."""
     return np.load(plan.schedule).view(np.recarray) if plan.schedule else no_orders()
+
+
+def install_strategy(plan: Plan) -> None:
+    """Have this process call the run's own strategy, if it is a user's. BadInput if its file is not what it was."""
+    if plan.user is not None:
+        install_file(plan.user, plan.strategy.user_words)
 
 
 def first_strategy(plan: Plan) -> np.ndarray:

@@ -13,8 +13,18 @@ import numpy as np
 
 from procs.measured import read_measured
 from procs.topology import Plan, check_capacities
+from procs.trial import try_out
 from ringsim.broker.delays import Delays, read_rows
-from ringsim.config import Config, Effective, capacities, exchange_models, in_run_folder, instruments, schedule_file
+from ringsim.config import (
+    Config,
+    Effective,
+    capacities,
+    exchange_models,
+    in_run_folder,
+    instruments,
+    schedule_file,
+    user_strategy,
+)
 from ringsim.errors import BadInput
 from ringsim.market.capture import Capture, prepare
 from ringsim.market.instruments import COINM
@@ -25,6 +35,7 @@ from ringsim.market.synthetic import prepare_synthetic
 from ringsim.store.files import typed_os
 from ringsim.store.manifest import SourceFile
 from ringsim.strategy.schedule import Schedule, read_schedule
+from ringsim.strategy.user import Loaded, UserFile, load_user
 from ringsim.units import Instrument
 from ringsim.wiring import broker_params, strategy_params, synthetic_instrument, synthetic_params
 
@@ -139,8 +150,10 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, pl
     instrument = check_instrument(effective, capture)
     schedule = _schedule(effective, instrument)
     delays = _delays(effective)
-    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, schedule, delays)
+    user = _user(config)
+    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, schedule, delays, user)
     inputs = [SourceFile(file.path, file.size_bytes, file.sha256) for file in (schedule, delays) if file]
+    inputs += [SourceFile(user.file.path, len(user.text), user.file.sha256)] if user else []
     notes = [f"{note.path}: {note.text}" for note in effective.notes if note.origin != "default"] + list(
         capture.meta.notes
     )
@@ -185,6 +198,16 @@ def _delays(effective: Effective) -> Delays | None:
     return read_rows(Path(str(broker.latency_rows)).expanduser().absolute())
 
 
+def _user(config: Config) -> Loaded | None:
+    """A user's strategy, tried out; None for another one. BadInput for what cannot be called."""
+    found = user_strategy(config.strategy.name)
+    if found is None:
+        return None
+    user = load_user(Path(found[0]).expanduser().absolute(), found[1], config.strategy.user)
+    try_out(user)
+    return user
+
+
 def _new_plan(
     effective: Effective,
     run_id: str,
@@ -193,6 +216,7 @@ def _new_plan(
     instrument: Instrument,
     schedule: Schedule | None,
     delays: Delays | None,
+    user: Loaded | None,
 ) -> Plan:
     config = effective.config
     simulated = config.run.clock == "simulated"
@@ -201,7 +225,8 @@ def _new_plan(
     # Event time is UTC already; CLOCK_MONOTONIC needs to be told what day it is.
     offset_ns = 0 if simulated else time.time_ns() - time.monotonic_ns()
     first_ns = capture.meta.first_recv_ns
-    strategy = strategy_params(config, instrument, utc_offset_ns=offset_ns, first_ns=first_ns)
+    words = user.params if user else ()
+    strategy = strategy_params(config, instrument, utc_offset_ns=offset_ns, first_ns=first_ns, user_words=words)
     broker = broker_params(config, instrument, utc_offset_ns=offset_ns, first_ns=first_ns, delays=delays)
     waits, cores = placement(effective)
     speed = (0, 1) if config.run.speed == "max" else Fraction(str(config.run.speed)).as_integer_ratio()
@@ -218,15 +243,18 @@ def _new_plan(
         base_latency_ns=config.feed.base_latency_ns,
         strategy=strategy,
         schedule=_keep(schedule.orders, folder / "schedule.npy") if schedule else "",
+        user=_keep_user(user, folder),
         broker=broker,
         delays=_keep(delays.table, folder / "delays.npy") if delays else "",
         database=str(in_run_folder(config.strategy.persistence.database_path, folder)),
         batch_size=config.strategy.persistence.batch_size,
         warmup_ticks=config.pipeline.warmup_ticks,
-        # Orders at set times have their own clock, and an event file has no text to be read: there is no script for them.
+        # Orders at set times have their own clock, and an event file has no text to be read: there is no script for them. A
+        # user's strategy is called with what happens, and nothing else.
         rehearse=config.pipeline.rehearse
         and not simulated
         and not schedule
+        and not user
         and not config.run.source.startswith(EVENTS),
         slice_us=config.pipeline.slice_us,
         waits=waits,
@@ -244,3 +272,15 @@ def _keep(checked: np.ndarray, path: Path) -> str:
     except OSError as error:
         raise typed_os(error, path, "writing") from None
     return str(path)
+
+
+def _keep_user(user: Loaded | None, folder: Path) -> UserFile | None:
+    """The file as it was read, in the run's folder: what the processes compile."""
+    if user is None:
+        return None
+    path = folder / "strategy.py"
+    try:
+        path.write_bytes(user.text)
+    except OSError as error:
+        raise typed_os(error, path, "writing") from None
+    return UserFile(str(path), user.file.name, user.file.sha256)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from procs.audit import audit
-from procs.first import first_broker, first_strategy, prepare, schedule_of
+from procs.first import first_broker, first_strategy, install_strategy, prepare, schedule_of
 from procs.latencies import write_latencies
 from procs.logs import LogFile
 from procs.postmortem import write_terminal
@@ -21,12 +21,14 @@ from procs.screens import Screen
 from procs.states import ENDED_STOPPED, INGEST_STATE
 from procs.supervisor import POLL_MS, Supervisor
 from procs.topology import HOPS
+from procs.unending import until_unending
 from ringsim import __version__, summary
 from ringsim.broker.latency import latency_entry_min
 from ringsim.lifecycle import Lifecycle
 from ringsim.market.binance import MessageKind
 from ringsim.market.feed import fold_capture
 from ringsim.pipeline import Pipeline
+from ringsim.records import Reason
 from ringsim.store.digest import digest_database
 from ringsim.store.errors import StoreError
 from ringsim.store.files import typed_os
@@ -34,6 +36,12 @@ from ringsim.store.runlog import NAME as LOG_NAME
 from ringsim.store.runlog import RunLog
 from ringsim.store.schema import RunFacts
 from ringsim.store.sqlite import Store
+from ringsim.strategy.protocol import MAX_INTENTS
+
+_FAULTS: dict[int, str] = {
+    Reason.STRATEGY_RAISED: "raised (or reached out of an array, or divided by zero)",
+    Reason.STRATEGY_COUNT: f"returned no number of intents from 0 to {MAX_INTENTS}",
+}
 
 
 def create_database(prepared: Prepared) -> None:
@@ -87,8 +95,14 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
         "signals": int(strategy.signals),
         "orders": summary.orders_summary(strategy, broker),
         **summary.account_summary(broker, prepared.instrument),
+        **({"halted": Reason(int(strategy.user.fault)).name} if strategy.user.fault else {}),
         **more,
-        "notes": [*prepared.notes, *_unsent(prepared, strategy), *_why_degraded(prepared, feed, more["exit_state"])],
+        "notes": [
+            *prepared.notes,
+            *_unsent(prepared, strategy),
+            *_of_user(prepared, strategy),
+            *_why_degraded(prepared, feed, more["exit_state"]),
+        ],
         "database": prepared.plan.database,
         "out": str(prepared.folder),
     }
@@ -99,6 +113,17 @@ def _unsent(prepared: Prepared, strategy: Any) -> Iterator[str]:
     count = len(schedule_of(prepared.plan)) - int(strategy.scripted.next) if prepared.plan.schedule else 0
     if count > 0:
         yield f"orders of the schedule that lie after the end of the run, and were not sent: {count}"
+
+
+def _of_user(prepared: Prepared, strategy: Any) -> Iterator[str]:
+    """What a user's strategy did wrong."""
+    if fault := int(strategy.user.fault):
+        since = (int(strategy.user.fault_ns) - prepared.capture.meta.first_recv_ns) / 1e9
+        when = f" {since:.3f} s after the first message" if prepared.plan.simulated else ""
+        what = f"the strategy {_FAULTS[fault]}{when} ({Reason(fault).name})"
+        yield f"{what}: its orders were cancelled, and it was not called any more"
+    if bad := int(strategy.user.bad):
+        yield f"intents of the strategy that were none, and were refused or left out: {bad:,}"
 
 
 def _why_degraded(prepared: Prepared, feed: Any, exit_state: str) -> Iterator[str]:
@@ -136,6 +161,7 @@ def run_backtest(
     """
     started, plan = time.monotonic(), prepared.plan
     create_database(prepared)
+    install_strategy(plan)
     events, feed = fold_session(prepared, commands, stopped)
     ingest = np.zeros(1, INGEST_STATE).view(np.recarray)
     ingest["feed"], ingest["out"] = feed, len(events)
@@ -148,7 +174,7 @@ def run_backtest(
         RunLog(prepared.folder / LOG_NAME, *facts) as log,
         Store.open(plan.database, wait=time.sleep, check="none", synchronous="normal") as store,
     ):
-        for orders_at, orders, reports_at, reports in pipeline.run():
+        for orders_at, orders, reports_at, reports in until_unending(prepared, strategy, pipeline.run()):
             log.add_orders(orders_at, orders)
             log.add_reports(reports_at, reports)
             store.write(orders=(orders_at, orders), reports=(reports_at, reports))
@@ -176,6 +202,7 @@ def _exit_state(states: dict[str, Any], *, failure: str | None, interrupted: boo
     return summary.exit_state(
         failure=failure,
         interrupted=interrupted,
+        strategy=states["strategy"],
         broker=states["execution"],
         book_valid=bool(states["ingest"].feed.book.valid == 1),
     )

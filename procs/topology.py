@@ -36,6 +36,7 @@ from ringsim.ring.ring import process_start
 from ringsim.shm import Segment, segment_name
 from ringsim.store.files import write_whole
 from ringsim.strategy.fold import StrategyParams
+from ringsim.strategy.user import UserFile
 from ringsim.telemetry.histogram import HISTOGRAM
 
 RECORD_DTYPES = {"market": MARKET_EVENT, "orders": ORDER, "reports": REPORT}
@@ -71,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True):
     base_latency_ns: int
     strategy: StrategyParams
     schedule: str  # file of the orders that a scripted strategy sends; empty: none
+    user: UserFile | None  # of a user's strategy, the copy in the run's folder
     broker: BrokerParams
     database: str
     batch_size: int

@@ -41,6 +41,9 @@ _FLAGS: dict[str, Any] = {
     "no_cfunc_wrapper": True,
 }
 _NESTED: dict[str, Any] = {"no_cpython_wrapper": True}
+# Of code that is not this project's: its mistakes become a status (bounds, a division by zero), never another's memory; and
+# never on disk, since nobody knows what it imports.
+_FOREIGN: dict[str, Any] = _FLAGS | _NESTED | {"cache": False, "boundscheck": True, "error_model": "python"}
 _VERSIONS = f"{sys.version_info[:3]} numba {numba.__version__} llvmlite {llvmlite.__version__} numpy {np.__version__}"
 
 
@@ -148,3 +151,8 @@ def kernel(function: F | None = None, *, inline: bool = False) -> F | Callable[[
             config.CACHE_DIR = before
 
     return compiled if function is None else compiled(function)
+
+
+def foreign_kernel(function: F) -> F:
+    """Compile somebody else's code: as `kernel` does, but checked, compiled anew in every process, and not called from Python."""
+    return numba.njit(**_FOREIGN)(getattr(function, "py_func", function))

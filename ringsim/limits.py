@@ -36,6 +36,12 @@ MAX_SCHEDULE = 1 << 20  # orders of a schedule: 64 MiB of records
 SCHEDULE_BYTES = 1 << 28  # of its file: so many rows of the longest numbers
 MAX_LATENCY_ROWS = 2048  # of measured latencies, a direction: 64 KiB of the broker's state, which every commit copies
 LATENCY_FILE_BYTES = 1 << 20  # of their file: so many rows of the longest numbers, with room
+USER_STATE_BYTES = 4096  # of a user's strategy: it is copied at every commit, whatever strategy runs
+USER_PARAMS = 32  # words
+USER_WAKE_NS = (
+    10_000  # the soonest that it is called again by the clock: a second cannot become a thousand million calls
+)
+USER_FILE_BYTES = 1 << 20
 OWN_ORDERS = 16  # orders of one strategy on their way or at the exchange; each costs a look at every report
 TAKE_LEVELS = 48  # levels that one taking order can walk; what is left then is NO_LIQUIDITY
 EXECUTION_OUT = (
@@ -77,6 +83,7 @@ STARVED_NS = 30_000_000_000  # one that has not run at all is waited for this lo
 RESTART_BUDGET = 5
 RESTART_WINDOW_NS = 30_000_000_000
 
+assert USER_STATE_BYTES % 8 == 0
 assert MAX_CAPACITY & (MAX_CAPACITY - 1) == 0
 assert CREDITS + CANCEL_ALL_CREDITS <= MAX_IN_FLIGHT
 assert (

@@ -180,6 +180,9 @@ class Reason(IntEnum):
     SEQUENCE_ORDER = 71
     REDO_MISMATCH = 72
     ORDER_STATE = 73  # an order took a step that its states do not have
+    # a user's strategy, which is not called any more
+    STRATEGY_RAISED = 80  # it raised, reached out of an array, or divided by zero
+    STRATEGY_COUNT = 81  # it returned no number of intents
 
 
 class OrderFlag(IntFlag):

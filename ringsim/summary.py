@@ -68,13 +68,13 @@ def latency_summary(hops: np.ndarray, names: Iterable[str]) -> dict[str, dict[st
     return {name: summarize_us(hops[k]) for k, name in enumerate(names)}
 
 
-def exit_state(*, failure: str | None, interrupted: bool, broker: Any, book_valid: bool) -> str:
+def exit_state(*, failure: str | None, interrupted: bool, strategy: Any, broker: Any, book_valid: bool) -> str:
     """How the run ended: the worst that is true."""
     if failure is not None:
         return FAILED
     if interrupted:
         return INTERRUPTED
-    if int(broker.risk.trading) == Trading.HALTED:
+    if int(broker.risk.trading) == Trading.HALTED or int(strategy.user.fault):
         return HALTED
     if not book_valid:
         return DEGRADED

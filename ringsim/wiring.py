@@ -6,7 +6,7 @@ from ringsim.broker.delays import Delays
 from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import QueueModel
-from ringsim.config import Config, capacities, instruments, limits_in_grid
+from ringsim.config import Config, capacities, instruments, limits_in_grid, strategy_kind
 from ringsim.market.instruments import SYNTHETIC, find_instrument, quote_of
 from ringsim.market.walk import FINE, Regime, SyntheticParams
 from ringsim.strategy.params import StrategyParams
@@ -26,18 +26,23 @@ def feed_pace(config: Config) -> tuple[bool, tuple[int, int]]:
 
 
 def strategy_params(
-    config: Config, instrument: Instrument, *, utc_offset_ns: int = 0, first_ns: int = 0
+    config: Config,
+    instrument: Instrument,
+    *,
+    utc_offset_ns: int = 0,
+    first_ns: int = 0,
+    user_words: tuple[int, ...] = (),
 ) -> StrategyParams:
     """Of the configured strategy.
 
     utc_offset_ns: added to the stage's now gives UTC; 0 where now is UTC already. first_ns: receive time of the feed's first
-    message, to which a scripted strategy's times are set under the realtime clock.
+    message, to which a scripted strategy's times are set under the realtime clock. user_words: parameters of a user's strategy.
     """
     paced, pace = feed_pace(config)
     own = config.strategy.divergence
     given, grid = config.strategy.params, limits_in_grid(config, instrument)
     return StrategyParams(
-        kind=StrategyKind[config.strategy.name.partition(":")[0].upper()],
+        kind=StrategyKind[strategy_kind(config.strategy.name).upper()],
         capital=grid.start_cash,
         limits=grid.limits,
         imbalance_threshold=float(given.imbalance_threshold),
@@ -56,6 +61,7 @@ def strategy_params(
         hold_ns=(config.sim.market_lag_ms or 1 if own.hold_ms is None else own.hold_ms) * _MS,
         volatile_at=float(own.volatile_at),
         trend_at=float(own.trend_at),
+        user_words=user_words,
         size_ppm=(int(own.size_sideways * _PPM), int(own.size_trend * _PPM), int(own.size_volatile * _PPM)),
     )
 

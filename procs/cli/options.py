@@ -38,7 +38,7 @@ Strategy = Annotated[
     typer.Option(
         "--strategy",
         metavar="NAME",
-        help="What trades: imbalance, divergence, or scripted:FILE.csv, a list of orders with their times.",
+        help="What trades: imbalance, divergence, scripted:FILE.csv, a list of orders with their times, or FILE.py:NAME, your own.",
         show_default="imbalance",
     ),
 ]

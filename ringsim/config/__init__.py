@@ -23,6 +23,8 @@ from ringsim.config.grid import (
     limits_in_grid,
     schedule_file,
     source_files,
+    strategy_kind,
+    user_strategy,
 )
 from ringsim.config.kinds import toml_value
 from ringsim.config.load import Effective, Note, Setting, assignment, load
@@ -53,5 +55,7 @@ __all__ = [
     "model_settings",
     "schedule_file",
     "source_files",
+    "strategy_kind",
     "toml_value",
+    "user_strategy",
 ]

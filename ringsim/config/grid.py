@@ -133,6 +133,20 @@ def schedule_file(strategy: str) -> str | None:
     return file if kind == "scripted" else None
 
 
+def user_strategy(strategy: str) -> tuple[str, str] | None:
+    """(file, name) of a `FILE.py:NAME`; None for another strategy, or without a NAME."""
+    file, colon, name = strategy.rpartition(":")
+    is_one = strategy_kind(strategy) == "user" and colon and file.endswith(".py") and name.isidentifier()
+    return (file, name) if is_one else None
+
+
+def strategy_kind(strategy: str) -> str:
+    """What of the program runs it: imbalance, divergence, scripted, or user for a file in Python."""
+    kind = strategy.partition(":")[0]
+    is_file = strategy.endswith(".py") or ".py:" in strategy
+    return "user" if is_file and kind != "scripted" else kind
+
+
 def power_of_two(size: int) -> int:
     """The smallest power of two that is not below size >= 1."""
     return 1 << (size - 1).bit_length()

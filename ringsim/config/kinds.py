@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
-from ringsim.config.schema import SMALL, Config, Grid, Market, Section, Within
+from ringsim.config.schema import SMALL, Config, Free, Grid, Market, Section, Within
 
 
 class Kind(NamedTuple):
@@ -108,14 +108,14 @@ def _from_annotation(annotation: Any) -> Kind:
 
 @cache
 def kinds() -> dict[str, Kind]:
-    """Key path -> kind, in the order of the structs; without the instruments, whose names are the user's."""
+    """Key path -> kind, in the order of the structs; without the instruments and [strategy.user]: those names are the user's."""
     found: dict[str, Kind] = {}
 
     def walk(section: type, prefix: str) -> None:
         for name, annotation in get_type_hints(section, include_extras=True).items():
             if isinstance(annotation, type) and issubclass(annotation, Section):
                 walk(annotation, f"{prefix}{name}.")
-            elif name != "instruments":
+            elif prefix + name not in ("instruments", "strategy.user"):
                 found[prefix + name] = _from_annotation(annotation)
 
     walk(Config, "")
@@ -134,12 +134,14 @@ def kind_of(path: str) -> Kind | None:
     parts = path.split(".")
     if parts[0] == "instruments" and len(parts) == 4 and parts[1] in get_args(Market):
         return _grid_kinds().get(parts[3])
+    if parts[:2] == ["strategy", "user"] and len(parts) == 3 and parts[2].isidentifier():
+        return _from_annotation(Free)
     return kinds().get(path)
 
 
 def section_names() -> set[str]:
     """Every table of a configuration file, as a dotted path."""
-    return {path[:end] for path in kinds() for end, c in enumerate(path) if c == "."} | {"instruments"}
+    return {path[:end] for path in kinds() for end, c in enumerate(path) if c == "."} | {"instruments", "strategy.user"}
 
 
 def unknown_key(path: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from ringsim import limits
-from ringsim.config.grid import capacities, source_files
+from ringsim.config.grid import capacities, source_files, strategy_kind, user_strategy
 from ringsim.config.kinds import kind_of, kinds, meant, section_names, unknown_key
 from ringsim.config.models import idle_keys
 from ringsim.config.problems import BadConfig, Problem
@@ -181,7 +181,10 @@ def _build(found: dict[str, tuple[object, str]], problems: list[Problem]) -> Con
 
     def section(kind: type, values: dict[str, Any]) -> Any:
         hints = get_type_hints(kind)
-        return kind(**{k: section(hints[k], v) if isinstance(v, dict) else v for k, v in values.items()})
+        # [strategy.user] is a table whose names are not ours.
+        return kind(
+            **{k: section(hints[k], v) if isinstance(v, dict) and k != "user" else v for k, v in values.items()}
+        )
 
     config: Config = section(Config, nested)
     return msgspec.structs.replace(config, instruments=grids) if grids else config
@@ -195,6 +198,7 @@ def _leaves(config: Config) -> dict[str, Any]:
         for name in path.split("."):
             value = getattr(value, name)
         flat[path] = value
+    flat |= {f"strategy.user.{name}": value for name, value in config.strategy.user.items()}
     for market, symbols in config.instruments.items():
         for symbol, grid in symbols.items():
             for name in grid.__struct_fields__:
@@ -221,7 +225,11 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         text = f"names no file: {kind}:FILE[,FILE...]" if kind in WITH_FILES else f"{kind} takes nothing after it"
         found.append((("run.source",), text))
     name, colon, rest = strategy.name.partition(":")
-    if name not in STRATEGIES or (name != "scripted" and colon) or (name == "scripted" and not rest.strip()):
+    if strategy_kind(strategy.name) == "user":
+        if user_strategy(strategy.name) is None:
+            text = f"names no strategy of the file: FILE.py:NAME, not {strategy.name!r}"
+            found.append((("strategy.name",), text))
+    elif name not in STRATEGIES or (name != "scripted" and colon) or (name == "scripted" and not rest.strip()):
         text = f"must be {STRATEGY_FORMS}, not {strategy.name!r}{meant(name, STRATEGIES)}"
         found.append((("strategy.name",), text))
     if config.broker.latency_model == "rows" and config.broker.latency_rows is None:
@@ -254,7 +262,7 @@ _OF_SYNTHETIC = [
 ]  # fmt: skip
 _OF_STRATEGIES = {  # key -> the strategies that read it
     **{f"strategy.params.{k}": ("imbalance",) for k in ("imbalance_threshold", "min_confidence", "signal_decay_ms")},
-    "strategy.params.order_size_fraction": ("imbalance", "divergence"),
+    "strategy.params.order_size_fraction": ("imbalance", "divergence", "user"),
     **{f"strategy.divergence.{key}": ("divergence",) for key in Divergence.__struct_fields__},
 }
 
@@ -285,8 +293,11 @@ def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
     if config.run.clock == "simulated" and config.run.speed not in (1, "max"):
         note("run.speed", "has no effect: event time drives the simulated clock")
     for path, strategies in _OF_STRATEGIES.items():
-        if path in origins and config.strategy.name not in strategies:
+        if path in origins and strategy_kind(config.strategy.name) not in strategies:
             note(path, f"has no effect with the strategy {config.strategy.name}")
+    if strategy_kind(config.strategy.name) != "user":
+        for name in config.strategy.user:
+            note(f"strategy.user.{name}", f"has no effect with the strategy {config.strategy.name}")
     if config.run.source != "synthetic":
         for path in _OF_SYNTHETIC:
             if origins.get(path, "profile").startswith("profile") or path == "sim.seed":

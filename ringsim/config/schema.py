@@ -123,6 +123,9 @@ class Divergence(Section, frozen=True, kw_only=True):
     size_volatile: SizeShare = Decimal("0.25")
 
 
+Free = Annotated[bool | int | Decimal, _within(-(2**63), 2**63 - 1)]  # the strategy's file says more
+
+
 class Strategy(Section, frozen=True, kw_only=True):
     """[strategy]"""
 
@@ -132,6 +135,7 @@ class Strategy(Section, frozen=True, kw_only=True):
     paper_trading: bool = True
     params: Params = Params()
     divergence: Divergence = Divergence()
+    user: dict[str, Free] = {}  # [strategy.user]: what FILE.py:NAME has as its parameters
     risk_limits: RiskLimits = RiskLimits()
     performance: Performance = Performance()
     persistence: Persistence = Persistence()
@@ -294,4 +298,4 @@ SOURCES = ("sample", "synthetic", "replay", "events", "lobster")
 WITH_FILES = ("replay", "events", "lobster")
 SOURCE_FORMS = "sample, synthetic, replay:FILE[,FILE...], events:FILE[,FILE...] or lobster:MSG.csv[,BOOK.csv]"
 STRATEGIES = ("imbalance", "divergence", "scripted")
-STRATEGY_FORMS = "imbalance, divergence or scripted:FILE.csv"
+STRATEGY_FORMS = "imbalance, divergence, scripted:FILE.csv or FILE.py:NAME"

@@ -38,9 +38,10 @@ from ringsim.records import (
     ReportKind,
     Trading,
 )
-from ringsim.risk.gate import risk_account, risk_control, risk_round_trip
+from ringsim.risk.gate import risk_account, risk_control, risk_halt, risk_round_trip
 from ringsim.strategy.divergence import decide_divergence
 from ringsim.strategy.features import features_clear, features_sample, features_trade
+from ringsim.strategy.foreign import decide_user, user_wake_ns
 from ringsim.strategy.imbalance import decide
 from ringsim.strategy.orders import (
     RETRY_NS,
@@ -83,6 +84,7 @@ _RUNNING = np.int64(RunState.RUNNING)
 _ASKED, _UNKNOWN_ORDER = np.int64(Reason.ASKED), np.int64(Reason.UNKNOWN_ORDER)
 _C_CLOCK = np.int64(ControlCode.CLOCK)
 _SCRIPTED, _DIVERGENCE = np.int64(StrategyKind.SCRIPTED), np.int64(StrategyKind.DIVERGENCE)
+_USER = np.int64(StrategyKind.USER)
 _NONE = np.int64(0)
 _NEVER = np.int64(NEVER_NS)
 assert MAX_INTENTS + 2 <= STRATEGY_OUT
@@ -90,6 +92,14 @@ assert MAX_INTENTS + 1 <= CREDITS
 
 
 # The strategy is asked
+
+
+@kernel
+def _quarantine(s):
+    """A user's strategy has failed: it is not called any more, what works is cancelled, until the operator rearms."""
+    risk_halt(s.risk, s.user.fault)
+    s.cancel_all = 1
+    let_go(s, True)
 
 
 @kernel
@@ -101,6 +111,11 @@ def _decide(s, schedule):
     elif s.p.kind == _DIVERGENCE:
         count = decide_divergence(s.divergence, s.p.divergence, s.f.now, s.v, s.orders, s.intents)
         s.wake_ns = s.divergence.wake_ns
+    elif s.p.kind == _USER:
+        count = decide_user(s.user, s.p.user, s.f.now, s.v, s.orders, s.intents)
+        s.wake_ns = user_wake_ns(s.user, s.v.now_ns)
+        if s.user.fault != 0 and s.risk.trading != _HALTED:
+            _quarantine(s)
     else:
         count = decide(s.own, s.p.imbalance, s.f.now, s.v, s.orders, s.intents)
         s.wake_ns = s.own.wake_ns
@@ -191,6 +206,7 @@ def _control(s, schedule, ev, now, out):
         risk_control(s.risk, value)
         if value == _ACTIVE:
             s.account_trading, s.account_reason = _ACTIVE, 0
+            s.user.fault = 0
     let_go(s, True)
     _ask(s, schedule, _BY_CONTROL, now, out)
 

@@ -132,7 +132,9 @@ def _held_back(s, intent, now):
 
 @kernel
 def _judge(s, intent, asked, now):
-    """(Verdict, Reason, lots): whether anything may be sent, room in the table, the account's word, the own gate."""
+    """(Verdict, Reason, lots): an order at all, may anything be sent, room in the table, the account's word, the own gate."""
+    if intent.fault != 0:
+        return _REJECTED, intent.fault, 0
     if s.v.may_send == 0:
         return _REJECTED, _why_not(s), 0
     if s.v.own_orders >= OWN_ORDERS:

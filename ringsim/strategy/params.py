@@ -6,6 +6,7 @@ import numpy as np
 from ringsim.limits import FEATURE_WINDOW, MAX_STRATEGIES, MAX_SYMBOLS
 from ringsim.risk.limits import MONEY_MAX, RiskLimits
 from ringsim.strategy.divergence import DIVERGENCE_PARAMS
+from ringsim.strategy.foreign import USER_PARAMS
 from ringsim.strategy.imbalance import CBPS, IMBALANCE_PARAMS
 from ringsim.strategy.protocol import StrategyKind
 from ringsim.strategy.scripted import SCRIPTED_PARAMS
@@ -23,6 +24,7 @@ STRATEGY_PARAMS = np.dtype(
         ("imbalance", IMBALANCE_PARAMS),
         ("scripted", SCRIPTED_PARAMS),
         ("divergence", DIVERGENCE_PARAMS),
+        ("user", USER_PARAMS),
     ]
 )
 
@@ -65,6 +67,7 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         WHOLE_PPM,
         WHOLE_PPM,
     )  # of the entry's size, by MarketRegime, 1..1,000,000
+    user_words: tuple[int, ...] = ()  # USER: its parameters as words of its own dtype (strategy.user)
 
     def problems(self) -> list[str]:
         """Every value out of its range, one line each; empty when all hold."""
@@ -113,4 +116,5 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         d["threshold"], d["interval_ns"] = self.divergence_threshold, self.decision_interval_ns
         d["hold_ns"], d["size_ppm"] = self.hold_ns, self.size_ppm
         d["regime"]["volatile_at"], d["regime"]["trend_at"] = self.volatile_at, self.trend_at
+        p["user"]["words"][: len(self.user_words)] = self.user_words
         r["first_ns"], (r["speed_num"], r["speed_den"]) = self.first_ns, self.speed

@@ -2,7 +2,8 @@
 
     decide(own, p, f, v, orders, intents) -> how many intents it wrote
 
-One that does not look at the market takes no `f`, one that reads a list of orders takes that; strategy.fold has the branch.
+One of the user's own is called through strategy.foreign. One that does not look at the market takes no `f`, one that reads a
+list of orders takes that; strategy.fold has the branch.
 
     own      its state, its own dtype; `wake_ns` in it is when it wants to be called by the clock (NEVER_NS: not)
     p        its parameters, its own dtype
@@ -41,6 +42,7 @@ class StrategyKind(IntEnum):
     IMBALANCE = 0
     SCRIPTED = 1
     DIVERGENCE = 2
+    USER = 3
 
 
 class Cause(IntEnum):
@@ -100,6 +102,7 @@ INTENT = np.dtype(
         ("flag_bits", "i8"),  # OrderFlag
         ("strength_ppm", "i8"),
         ("confidence_ppm", "i8"),
+        ("fault", "i8"),  # Reason: of a NEW that is no order (strategy.foreign), refused with it
     ]
 )
 

@@ -15,6 +15,7 @@ from ringsim.records import NEVER_NS
 from ringsim.risk.gate import RISK, risk_open
 from ringsim.strategy.divergence import DIVERGENCE_STATE
 from ringsim.strategy.features import FEATURE_STATE, features_open
+from ringsim.strategy.foreign import USER_STATE, WAKE
 from ringsim.strategy.imbalance import IMBALANCE_STATE
 from ringsim.strategy.params import STRATEGY_PARAMS, StrategyParams
 from ringsim.strategy.protocol import INTENT, MAX_INTENTS, OWN_ORDER, TAGS, VIEW
@@ -43,6 +44,7 @@ STRATEGY_STATE = np.dtype(
         ("own", IMBALANCE_STATE),  # of the strategies only the chosen one's is used
         ("scripted", SCRIPTED_STATE),
         ("divergence", DIVERGENCE_STATE),
+        ("user", USER_STATE),
         ("wake_ns", "i8"),  # when the chosen one wants to be called by the clock
         ("intents", INTENT, (MAX_INTENTS,)),
         ("orders", OWN_ORDER, (OWN_ORDERS,)),
@@ -106,6 +108,7 @@ def strategy_init(params: StrategyParams, wake_ns: int = NEVER_NS) -> np.ndarray
     s.lifecycle, s.run = Lifecycle.READY, RunState.RUNNING
     s.snapshot_ns = s.held_ns = NEVER_NS
     s.own.wake_ns = s.divergence.wake_ns = s.divergence.next_ns = NEVER_NS
+    s.user.own.words[WAKE] = NEVER_NS
     s.scripted.start_ns = NEVER_NS if params.realtime else 0
     s.timer_ns = s.wake_ns = s.scripted.wake_ns = wake_ns
     s.trigger_seq = -1

@@ -70,11 +70,14 @@ def test_the_divergence_trades_on_predictions_and_says_which_keys_it_does_not_re
 @pytest.mark.parametrize(
     ("strategy", "line"),
     [
-        ("imbalanced", "must be imbalance, divergence or scripted:FILE.csv, not 'imbalanced'; did you mean imbalance?"),
-        ("scripted", "must be imbalance, divergence or scripted:FILE.csv, not 'scripted'"),
-        ("divergence:x", "must be imbalance, divergence or scripted:FILE.csv, not 'divergence:x'"),
-        ("scripted:", "must be imbalance, divergence or scripted:FILE.csv, not 'scripted:'"),
-        ("imbalance:x", "must be imbalance, divergence or scripted:FILE.csv, not 'imbalance:x'"),
+        (
+            "imbalanced",
+            "must be imbalance, divergence, scripted:FILE.csv or FILE.py:NAME, not 'imbalanced'; did you mean ",
+        ),
+        ("scripted", "must be imbalance, divergence, scripted:FILE.csv or FILE.py:NAME, not 'scripted'"),
+        ("divergence:x", "must be imbalance, divergence, scripted:FILE.csv or FILE.py:NAME, not 'divergence:x'"),
+        ("scripted:", "must be imbalance, divergence, scripted:FILE.csv or FILE.py:NAME, not 'scripted:'"),
+        ("imbalance:x", "must be imbalance, divergence, scripted:FILE.csv or FILE.py:NAME, not 'imbalance:x'"),
         ("scripted:none.csv", "there is no schedule"),
     ],
 )
