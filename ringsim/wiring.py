@@ -94,6 +94,8 @@ def broker_params(
         queue_model=QueueModel[given.queue_model.upper()],
         queue_n=float(given.queue_exponent),
         whole_fills=given.whole_fills,
+        slippage_ticks=given.slippage_ticks if given.slippage_model == "ticks" else 0,
+        slippage_cbps=int(given.slippage_bps * 100) if given.slippage_model == "bps" else 0,
         snapshot_interval_ns=config.strategy.persistence.snapshot_interval_ms * _MS,
         utc_offset_ns=utc_offset_ns,
         limits=grid.account,

@@ -77,6 +77,15 @@ Fees = Annotated[
     str | None,
     typer.Option("--fees", metavar="MAKER,TAKER", help="Basis points; negative: a rebate.", show_default="2,2"),
 ]
+Slippage = Annotated[
+    str | None,
+    typer.Option(
+        "--slippage",
+        metavar="MODEL",
+        help="What a taker pays beyond the book: none, ticks:N, or bps:N of the price; never beyond its limit.",
+        show_default="none",
+    ),
+]
 Limits = Annotated[
     str | None,
     typer.Option(

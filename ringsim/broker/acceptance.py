@@ -10,7 +10,7 @@
 Decided here:
 - Order ids increase per strategy; every NEW that arrives counts, also a refused one. Replacing keeps the id.
 - A market order has price 0 and any time in force but POST_ONLY; what it cannot take at once is cancelled. Risk sees the
-  worst price that it would pay.
+  worst price that it would pay, slippage and all.
 - POST_ONLY looks at the displayed book, also where the account itself has taken what is displayed.
 - SELF_TRADE: a limit order whose price reaches a resting order of the account (of any of its strategies), a market order
   that would walk as far. The incoming one is refused; nothing is cancelled silently.
@@ -39,6 +39,7 @@ from ringsim.broker.account import (
 from ringsim.broker.matching import probe, take
 from ringsim.broker.orders import find_order, rank_order, reaches, set_status, unrank_order
 from ringsim.broker.reports import report_answer, report_order, return_credit
+from ringsim.broker.slippage import slipped
 from ringsim.control import RunState
 from ringsim.kernel import kernel
 from ringsim.lifecycle import Lifecycle
@@ -144,7 +145,7 @@ def _judge(s, side, type_, tif, px, qty, working, replaces, now):
     there, reach = probe(s, side, type_, px, qty)
     mark = update_mark(s)
     if type_ == _MARKET:
-        price = reach if reach > 0 else mark
+        price = slipped(s.p, side, reach, _NONE) if reach > 0 else mark
         limit = reach
     else:
         price = px

@@ -1,8 +1,8 @@
 """Who trades with whom, and at what price.
 
-Taking: an incoming order walks the other side's levels from the best, at each level's price, and gets what is available
-there (displayed less what the account has taken). Each level that it looks at is remembered, or was before, so it looks at
-no more levels than there are places to remember them; what is left then is NO_LIQUIDITY.
+Taking: an incoming order walks the other side's levels from the best, at each level's price and the slippage on it, and gets
+what is available there (displayed less what the account has taken). Each level that it looks at is remembered, or was before,
+so it looks at no more levels than there are places to remember them; what is left then is NO_LIQUIDITY.
 
 Resting: an order trades
 - when the market trades through its price (a trade at a worse price than its own): at its own price;
@@ -28,6 +28,7 @@ from ringsim.broker.account import fill_order
 from ringsim.broker.liquidity import available, known_taken, note_taken
 from ringsim.broker.orders import better, reaches
 from ringsim.broker.queue import queue_executable
+from ringsim.broker.slippage import slipped
 from ringsim.kernel import kernel
 from ringsim.limits import TAKEN_LEVELS
 from ringsim.records import Liquidity, OrderType, Side
@@ -77,7 +78,7 @@ def take(s, k, now, out):
     level = book_best(s.book, other)
     if s.p.whole_fills != 0:
         if level > 0 and (type_ == _MARKET or reaches(side, px, level)):
-            fill_order(s, k, level, left, _TAKER, _NO_EVENT, now, out)
+            fill_order(s, k, slipped(s.p, side, level, px), left, _TAKER, _NO_EVENT, now, out)
             left = 0
         return left, False
     while left > 0 and level > 0 and (type_ == _MARKET or reaches(side, px, level)):
@@ -86,7 +87,7 @@ def take(s, k, now, out):
             if not note_taken(s, other, level, lots):
                 return left, True
             left -= lots
-            if fill_order(s, k, level, lots, _TAKER, _NO_EVENT, now, out):
+            if fill_order(s, k, slipped(s.p, side, level, px), lots, _TAKER, _NO_EVENT, now, out):
                 return left, True
         level = book_next(s.book, other, level)
     return left, False

@@ -7,6 +7,7 @@ import numpy as np
 
 from ringsim.broker.latency import LATENCY, LatencyModel
 from ringsim.broker.queue import EXPONENT_MAX, QueueModel
+from ringsim.broker.slippage import SLIPPAGE_CBPS_MAX, SLIPPAGE_TICKS_MAX
 from ringsim.limits import MAX_FEE_CBPS, MAX_SYMBOLS
 from ringsim.records import NEVER_NS
 from ringsim.risk.limits import MONEY_MAX, RiskLimits
@@ -24,6 +25,8 @@ BROKER_PARAMS = np.dtype(
         ("queue_model", "i8"),
         ("queue_n", "f8"),
         ("whole_fills", "i8"),
+        ("slippage_ticks", "i8"),
+        ("slippage_cbps", "i8"),
         ("snapshot_interval_ns", "i8"),
         ("expiry_ns", "i8"),
     ]
@@ -51,6 +54,8 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     queue_model: QueueModel = QueueModel.RISK_AVERSE
     queue_n: float = 2.0  # exponent of the power models, 0 < n <= EXPONENT_MAX
     whole_fills: bool = False  # an order fills completely once any of it is executable, a taker at the best price
+    slippage_ticks: int = 0  # what a taker pays beyond each level
+    slippage_cbps: int = 0  # the same as a share of the level's price, hundredths of a basis point, rounded up
     snapshot_interval_ns: int = 60_000_000_000  # of the PERIODIC account, 0: none
     expiry_ns: int = 1_000_000_000  # open orders live this long after the end of the feed
     utc_offset_ns: int = 0  # added to `now` gives UTC, for the day of the loss cap
@@ -71,6 +76,8 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "most_ns": (0, DELAY_MAX_NS),
             "first_ns": (0, NEVER_NS - 1),
             "seed": (0, (1 << 63) - 1),
+            "slippage_ticks": (0, SLIPPAGE_TICKS_MAX),
+            "slippage_cbps": (0, SLIPPAGE_CBPS_MAX),
             "snapshot_interval_ns": (0, PERIOD_MAX_NS),
             "expiry_ns": (0, PERIOD_MAX_NS),
         }

@@ -57,6 +57,11 @@ FORMS: dict[str, tuple[Form, ...]] = {
     ),
     "fills": (Form("partial", {"broker.whole_fills": False}), Form("whole", {"broker.whole_fills": True})),
     "fees": (Form("", {}, (("MAKER_BPS", "broker.maker_bps"), ("TAKER_BPS", "broker.taker_bps"))),),
+    "slippage": (
+        Form("none", {"broker.slippage_model": "none"}),
+        Form("ticks", {"broker.slippage_model": "ticks"}, (("N", "broker.slippage_ticks"),)),
+        Form("bps", {"broker.slippage_model": "bps"}, (("N", "broker.slippage_bps"),)),
+    ),
     "limits": (Form("enforced", {"risk.limits": "enforced"}), Form("none", {"risk.limits": "none"})),
 }
 

@@ -38,6 +38,7 @@ Bps = Annotated[Decimal, _within(0, _RATES, "0.01")]
 SignedBps = Annotated[Decimal, _within(-_RATES, _RATES, "0.01")]
 LatencyNs = Annotated[int, _within(1, 60_000_000_000, why="zero would let an answer arrive with its question")]
 JitterNs = Annotated[int, _within(0, 60_000_000_000)]
+SlippageTicks = Annotated[int, _within(0, 1_000_000)]
 EventRate = Annotated[int, _within(0, 100_000)]
 Seed = Annotated[int, _within(0, 2**63 - 1)]
 SizeShare = Annotated[Decimal, _within("0.000001", 1, "0.000001")]
@@ -157,6 +158,9 @@ class Broker(Section, frozen=True, kw_only=True):
     latency_run: str | None = None  # measured: a finished run, its id or its folder
     maker_bps: SignedBps | None = None  # sim.fee_bps without it; negative: a rebate
     taker_bps: SignedBps | None = None
+    slippage_model: Literal["none", "ticks", "bps"] = "none"
+    slippage_ticks: SlippageTicks = 0  # ticks: what a taker pays beyond each level
+    slippage_bps: Bps = Decimal(0)  # bps: the same as a share of the level's price, rounded up to a tick
     whole_fills: bool = False  # all of an order once any of it is executable, a taker's at the best price
 
 

@@ -48,6 +48,7 @@ from tests.naive import queue
 from tests.naive.book import NaiveBook
 from tests.naive.latency import Way, latency
 from tests.naive.ledger import NaiveLedger
+from tests.naive.slippage import slipped
 
 READY, RUNNING = 2, 0
 
@@ -586,7 +587,7 @@ class NaiveBroker:
         found, _ = self.walk(side, None if market else order["px_ticks"], lots)
         mark = self.see_mark()
         worst = found[-1][0] if found else 0
-        price = (worst or mark) if market else order["px_ticks"]
+        price = (slipped(self.p, side, worst, None) if worst else mark) if market else order["px_ticks"]
         dearest = max([price, 1] + ([best] if found else []))
         if lots * dearest > MAX_NOTIONAL:
             return no, Reason.NOTIONAL, 0
@@ -616,7 +617,8 @@ class NaiveBroker:
         found, stopped = self.walk(order["side"], None if market else order["px_ticks"], order["left"])
         for level, lots in found:
             self.remember(opposite(order["side"]), level, lots)
-            if not self.fill(order, level, lots, Liquidity.TAKER, now):
+            price = slipped(self.p, order["side"], level, None if market else order["px_ticks"])
+            if not self.fill(order, price, lots, Liquidity.TAKER, now):
                 if order["left"]:
                     self.cancel(order, int(self.risk.halt_reason), now)
                 return

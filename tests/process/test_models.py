@@ -1,4 +1,4 @@
-"""The central law with each latency model that is not constant: one process and five have the same digest."""
+"""The central law with each model that is not the usual one: one process and five have the same digest."""
 
 import sqlite3
 from decimal import Decimal
@@ -69,7 +69,12 @@ def volatility(folder):
     }
 
 
-@pytest.mark.parametrize("model", [drawn, rows, measured, volatility])
+def slippage(folder):
+    """Takers pay three basis points more."""
+    return EAGER | {"broker__slippage_model": "bps", "broker__slippage_bps": Decimal(3)}
+
+
+@pytest.mark.parametrize("model", [drawn, rows, measured, volatility, slippage])
 def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_path, model):
     settings = model(tmp_path)
     twin, run = backtest(tmp_path, **settings), processes(tmp_path, **settings)

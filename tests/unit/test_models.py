@@ -57,6 +57,9 @@ FORM_ROWS = [(option, form) for option, forms in FORMS.items() for form in forms
         ("queue", "power3:.5", {"queue_model": "power3", "queue_exponent": Decimal("0.5")}),
         ("fills", "partial", {"whole_fills": False}),
         ("fills", "whole", {"whole_fills": True}),
+        ("slippage", "none", {"slippage_model": "none"}),
+        ("slippage", "ticks:1000000", {"slippage_model": "ticks", "slippage_ticks": 1_000_000}),
+        ("slippage", "bps:0.01", {"slippage_model": "bps", "slippage_bps": Decimal("0.01")}),
         ("fees", "-0.5,2", {"maker_bps": Decimal("-0.5"), "taker_bps": Decimal(2)}),
         ("fees", "0, 100", {"maker_bps": Decimal(0), "taker_bps": Decimal(100)}),
     ],
@@ -114,6 +117,12 @@ NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an a
         ("fees", "2", "--fees: '2' has 1 values where 2 belong; it takes MAKER_BPS,TAKER_BPS"),
         ("fees", "a,2", "--fees 'a,2': MAKER_BPS must be a number from -100 to 100 in steps of 0.01, not \"a\""),
         ("fees", "2,0.001", "--fees '2,0.001': TAKER_BPS must be a number from -100 to 100 in steps of 0.01, not 0.001"),
+        ("slippage", "ticks:-1", "--slippage 'ticks:-1': N must be a whole number from 0 to 1000000, not -1"),
+        ("slippage", "ticks:1.5", "--slippage 'ticks:1.5': N must be a whole number from 0 to 1000000, not 1.5"),
+        ("slippage", "ticks:1000001", "--slippage 'ticks:1000001': N must be a whole number from 0 to 1000000, not 1000001"),
+        ("slippage", "bps:100.01", "--slippage 'bps:100.01': N must be a number from 0 to 100 in steps of 0.01, not 100.01"),
+        ("slippage", "bps:0.001", "--slippage 'bps:0.001': N must be a number from 0 to 100 in steps of 0.01, not 0.001"),
+        ("slippage", "3", "--slippage: unknown '3'; it takes none|ticks:N|bps:N"),
         ("limits", "off", "--limits: unknown 'off'; it takes enforced|none"),
     ],
 )  # fmt: skip
@@ -168,6 +177,7 @@ def test_the_defaults_in_words():
         "queue": "risk-averse",
         "fills": "partial",
         "fees": "2,2",
+        "slippage": "none",
         "limits": "enforced",
     }
     assert (
@@ -180,6 +190,7 @@ def test_every_choice_of_a_models_key_has_a_row():
     for option, path in (
         ("latency", "broker.latency_model"),
         ("queue", "broker.queue_model"),
+        ("slippage", "broker.slippage_model"),
         ("limits", "risk.limits"),
     ):
         assert [form.fixed[path] for form in FORMS[option]] == list(kind_of(path).choices)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import DELAY_MAX_NS
 from ringsim.broker.queue import EXPONENT_MAX, QueueModel
-from ringsim.config import Config, limits_in_grid, load
+from ringsim.broker.slippage import SLIPPAGE_CBPS_MAX, SLIPPAGE_TICKS_MAX
+from ringsim.config import Config, limits_in_grid, load, model_settings
 from ringsim.config.kinds import kind_of
 from ringsim.risk.limits import RiskLimits
 from ringsim.units import Instrument
@@ -59,6 +60,8 @@ def test_the_founding_defaults_are_the_folds_defaults():
         ("broker.queue_exponent", Decimal("2.5"), "broker", "queue_n", 2.5),
         ("broker.maker_bps", Decimal("-0.29"), "broker", "maker_cbps", -29),
         ("broker.taker_bps", Decimal("0.58"), "broker", "taker_cbps", 58),
+        ("broker.slippage_ticks", 3, "broker", "slippage_ticks", 0),  # no model in force reads it
+        ("broker.slippage_bps", Decimal("0.29"), "broker", "slippage_cbps", 0),
         ("broker.whole_fills", True, "broker", "whole_fills", True),
         ("run.seed", 13, "broker", "seed", 13),
         ("risk.capital", 50_000, "broker", "cash0", SPOT.amount("50000")),
@@ -76,6 +79,14 @@ def test_a_model_of_the_configuration_is_one_of_the_broker_and_every_one_can_be_
     assert kind_of("broker.queue_exponent").within.high == EXPONENT_MAX
     for name in ("entry_latency_ns", "response_latency_ns", "entry_jitter_ns", "response_jitter_ns"):
         assert kind_of(f"broker.{name}").within.high == DELAY_MAX_NS
+
+
+def test_a_slippage_arrives_in_its_unit():
+    for option, expected in (("ticks:7", (7, 0)), ("bps:0.29", (0, 29)), ("none", (0, 0))):
+        params = broker_params(load(overrides=model_settings("slippage", option)).config, SPOT)
+        assert (params.slippage_ticks, params.slippage_cbps) == expected
+    assert kind_of("broker.slippage_ticks").within.high == SLIPPAGE_TICKS_MAX
+    assert kind_of("broker.slippage_bps").within.high * 100 == SLIPPAGE_CBPS_MAX
 
 
 def test_without_limits_the_account_has_none_and_the_strategy_its_own_size():

@@ -84,6 +84,8 @@ settings_of_a_run = st.fixed_dictionaries(
         "queue_model": st.sampled_from(list(QueueModel)),
         "queue_n": st.sampled_from([1.0, 2.0, 3.0, 0.5]),
         "whole_fills": st.sampled_from([False, False, False, True]),
+        "slippage_ticks": st.sampled_from([0, 0, 1, 3]),
+        "slippage_cbps": st.sampled_from([0, 0, 9_000]),
         "limits": limits,
         "maker_cbps": st.sampled_from([0, -5000, 10_000]),
         "taker_cbps": st.sampled_from([0, 10_000]),

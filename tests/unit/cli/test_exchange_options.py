@@ -164,6 +164,13 @@ def test_whole_fills_fees_and_no_limits_are_what_they_say(backtest):
     assert free["exchange"]["limits"] == "none"
 
 
+def test_slippage_is_said_and_paid(backtest):
+    usual, ticks, far = backtest(), backtest("--slippage", "ticks:7"), backtest("--slippage", "bps:3")
+    assert (ticks["exchange"]["slippage"], far["exchange"]["slippage"]) == ("ticks:7", "bps:3")
+    assert len({run["digest"] for run in (usual, ticks, far)}) == 3
+    assert far["realized_pnl"] < ticks["realized_pnl"] < usual["realized_pnl"]
+
+
 def test_the_option_the_keys_and_the_file_are_the_same_model(backtest, home):
     keys = {
         "latency_model": "jitter",
