@@ -39,7 +39,7 @@ from procs.postmortem import scene
 from procs.stalemate import Stalemate
 from procs.status import Status, read_status, write_status
 from procs.topology import Plan, Segments
-from procs.watchdog import FATAL, Child, ending, is_up, last_error, stalled
+from procs.watchdog import FATAL, Child, ending, is_up, last_error, overdue, stalled
 from ringsim import control as c
 from ringsim.lifecycle import Change, Lifecycle, change
 from ringsim.limits import HEARTBEAT_STALE_NS
@@ -302,7 +302,7 @@ class Supervisor:
         assert self.segments is not None
         for child in self.children.values():
             beat = int(self.segments.control[c.block(c.Stage[child.role.upper()]) + c.S_HEARTBEAT_NS])
-            why = None if child.role in self.losses.down else stalled(child, beat, now)
+            why = (overdue if child.role in self.losses.down else stalled)(child, beat, now)
             if why:
                 self.losses.seen(self.segments.control, child.role, child.generation, now)
                 who, silent_s = (child.role, child.pid), (now - beat) / 1e9

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from ringsim.control import S_ERROR, S_STATE, Stage, StageError, StageState, block
-from ringsim.limits import HEARTBEAT_STALE_NS, STARVED_NS
+from ringsim.limits import HEARTBEAT_STALE_NS, REDO_NS, STARVED_NS
 
 _LOOK_NS = HEARTBEAT_STALE_NS // 4  # a silence from which on the processor time that is used counts
 
@@ -29,6 +29,7 @@ class Child(msgspec.Struct):
     beat_ns: int = 0
     used_s: float | None = None
     killed: bool = False
+    first_ns: int = 0  # when it was first looked at before it was up
 
 
 def process_state(pid: int) -> tuple[bool, float]:
@@ -59,6 +60,14 @@ def stalled(child: Child, beat_ns: int, now_ns: int) -> str | None:
     if used_s - child.used_s > HEARTBEAT_STALE_NS / 2e9:
         return "it runs without beating"
     return "it does not run" if silent > STARVED_NS else None
+
+
+def overdue(child: Child, beat_ns: int, now_ns: int) -> str | None:
+    """Why a replacement that is not up yet counts as stalled: it cannot beat while it folds its journal again."""
+    child.first_ns = child.first_ns or now_ns
+    if child.killed or now_ns - child.first_ns < REDO_NS:  # it has not used more than there was
+        return None
+    return "it folds its journal again without end" if process_state(child.pid)[1] > REDO_NS / 1e9 else None
 
 
 def ending(status: int) -> str:

@@ -80,6 +80,7 @@ DEMO_STEPS = 10_000
 REFRESH_EVERY_NS = 20_000_000
 HEARTBEAT_STALE_NS = 1_000_000_000  # older than this, a stage that is stopped, or has run since, is stalled
 STARVED_NS = 30_000_000_000  # one that has not run at all is waited for this long: a busy machine is no failure
+REDO_NS = 5_000_000_000  # of the processor, for a journal that is folded again: it takes some milliseconds
 RESTART_BUDGET = 5
 RESTART_WINDOW_NS = 30_000_000_000
 
