@@ -23,7 +23,7 @@ def test_processes_with_killed_stages_give_the_digest_of_one_process(tmp_path):
     twin = backtest(tmp_path, **chosen)
     assert twin["fills"] > 0 and twin["exit_state"] == "DONE"
     hook, killed = killer(4, kills=6)
-    run = processes(tmp_path, each_turn=hook, **chosen)
+    run = processes(tmp_path, each_turn=hook, pipeline__restart_budget=100, **chosen)
     assert len(killed) >= 4 and run["restarts"] == len(killed)
     assert (run["digest"], run["exit_state"]) == (twin["digest"], "DONE")
     assert run["fills"] == twin["fills"]
