@@ -36,8 +36,10 @@ from ringsim.store.sqlite import Store
 _MOST = 4096  # records of one transaction and ring
 _SLOW_S = 0.1  # of a step at a disk that is slow on purpose
 _NAP_MIN_S, _NAP_MAX_S = 0.001, 0.04  # with nothing to write; each look costs a stage on the same core about 0.1 ms
-# A transaction costs a stage on the same core 1 ms, however few its records; and feeds tick in tenths of a second.
-_BATCH_AGE_NS = 230_000_000
+_SIMULATED_NAP_S = 0.01  # at full speed a ring is half full after 40 ms
+# A transaction costs a stage on the same core 1 ms, however few its records; and feeds tick in tenths of a second. Under the
+# simulated clock nobody waits for an event, and everybody for a full ring.
+_BATCH_AGE_NS, _SIMULATED_AGE_NS = 230_000_000, 50_000_000
 _LOOK_AGE_NS = 330_000_000  # of the market's records, which are only counted: 0.3 ms
 
 
@@ -81,6 +83,8 @@ class PersistenceStage:
         self.dtypes = {name: segments.rings[name].dtype for name in ("orders", "reports")}
         self.reason = NO_INPUT
         self.nap_s = _NAP_MIN_S
+        self.age_ns = _SIMULATED_AGE_NS if plan.simulated else _BATCH_AGE_NS
+        self.nap_max_s = _SIMULATED_NAP_S if plan.simulated else _NAP_MAX_S
         self.patience = Patience(plan.storage_patience_s, logging.getLogger(LOGGER))
         self.store = self._opened(Path(plan.database))
         facts = self.store.facts
@@ -144,7 +148,7 @@ class PersistenceStage:
         self.patience.refused(error)
         self.reason = WAITS_FOR_LOCK if isinstance(error, StoreLocked) else WAITS_FOR_SPACE
         time.sleep(self.nap_s)
-        self.nap_s = min(2 * self.nap_s, _NAP_MAX_S)
+        self.nap_s = min(2 * self.nap_s, self.nap_max_s)
 
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
         """One transaction when a batch is together or the last one is some time ago; else a wait."""
@@ -156,7 +160,7 @@ class PersistenceStage:
                 self.nap_s = _NAP_MIN_S
             else:
                 time.sleep(self.nap_s)
-                self.nap_s = min(2 * self.nap_s, _NAP_MAX_S)
+                self.nap_s = min(2 * self.nap_s, self.nap_max_s)
             return 0
         if sum(waiting) >= self.plan.batch_size:  # there is much: what waits the next time, waits shortly
             self.nap_s = _NAP_MIN_S
@@ -207,7 +211,7 @@ class PersistenceStage:
 
         waiting: records by ring. Much is a batch, or a quarter of a small ring, for whose writer nobody is to wait.
         """
-        if sum(waiting) >= self.plan.batch_size or now_ns - self.last_batch_ns >= _BATCH_AGE_NS:
+        if sum(waiting) >= self.plan.batch_size or now_ns - self.last_batch_ns >= self.age_ns:
             return True
         if any(4 * count > c.ring.mask for count, c in zip(waiting, (self.orders, self.reports), strict=True)):
             return True

@@ -24,7 +24,9 @@ def test_a_fold_that_raises_is_replaced_and_nothing_is_different():
     assert [(s.what, s.stage, s.point) for s in found.strikes] == [("exception", "strategy", "FOLDING")] * 4
     assert found.restarts == 4 and found.digest == found.twin_digest
     degraded = [reason for _, state, reason in found.lifecycle if state == "DEGRADED"]
-    assert len(degraded) == 4 and all("exception was injected" in reason for reason in degraded)
+    # On a busy machine persistence may fall behind as well, and that is on record, too.
+    injected = [reason for reason in degraded if "persistence is" not in reason]
+    assert len(injected) == 4 and all("exception was injected" in reason for reason in injected)
 
 
 def test_a_ledger_damaged_in_memory_halts_trading_with_its_name():

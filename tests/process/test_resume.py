@@ -93,6 +93,7 @@ def test_a_simulated_run_goes_on_to_the_digest_of_the_undisturbed_one(ringsim, t
     assert read_manifest(folder).result["digest"] == twin["digest"] and not segments(folder)
 
 
+@pytest.mark.slow
 def test_without_its_memory_it_is_folded_again_into_the_same_database(ringsim, twin, tmp_path):
     options = ("--clock", "simulated", "--set", "pipeline.slice_us=100")
     folder = killed(ringsim, tmp_path / "run", *options, act=DIES_AT.format(messages=3000))
@@ -101,6 +102,7 @@ def test_without_its_memory_it_is_folded_again_into_the_same_database(ringsim, t
     assert result["digest"] == twin["digest"] and not segments(folder)
 
 
+@pytest.mark.slow
 def test_a_realtime_run_goes_on_with_its_ledger_its_orders_and_its_kill_switch(ringsim, tmp_path):
     options = ("--speed", "20", "--duration", "30")
     folder = killed(ringsim, tmp_path / "run", *options, act=HALTS_AND_DIES)

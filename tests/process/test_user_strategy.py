@@ -29,6 +29,7 @@ def test_processes_with_killed_stages_give_the_digest_of_one_process(tmp_path):
     assert run["fills"] == twin["fills"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_realtime_clock_trades_with_it_too(tmp_path):
     chosen = {"strategy__name": f"{example(tmp_path)}:LEAN", "run__clock": "realtime", "run__speed": 10}
@@ -45,6 +46,7 @@ def test_one_that_raises_halts_its_trading_and_the_run_goes_on_to_its_end(tmp_pa
     assert run["digest"] == twin["digest"] and run["restarts"] == 0 and run["messages_taken"] == 7342
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_one_that_does_not_return_ends_the_run_with_its_reason(tmp_path):
     path = write(tmp_path, "while own.calls > 500:\n    own.seen[0] += 1.0\nreturn 0")

@@ -94,6 +94,7 @@ def test_one_that_fails_is_called_no_more_and_the_run_goes_on(ringsim, home, bod
     assert ringsim("verify", "latest", "--json").json["result"] == "same"
 
 
+@pytest.mark.slow
 def test_one_that_does_not_return_ends_a_backtest_with_one_line(home):
     write(home, "while own.calls > 500:\n    own.seen[0] += 1.0\nreturn 0")
     command = [sys.executable, "-m", "procs.cli.main", "backtest", "--strategy", "mine.py:MINE"]
