@@ -101,7 +101,8 @@ class Practice(NamedTuple):
 def practice(g: Ingest, recording: tuple[Script, np.ndarray, np.ndarray] | None, dtype: np.dtype) -> Practice:
     """recording: the script (of states alone), text and index; None: nothing is rehearsed. g: the run's own."""
     script, text, index = recording or (None, np.zeros(1, np.uint8), np.zeros(0, INDEX).view(np.recarray))
-    text.setflags(write=False), index.setflags(write=False)  # as a capture's are: the same types, the same code
+    for array in (text, index):
+        array.setflags(write=False)  # as a capture's are: the same types, the same code
     twin = g._replace(
         text=text,
         index=index,
@@ -110,9 +111,8 @@ def practice(g: Ingest, recording: tuple[Script, np.ndarray, np.ndarray] | None,
         control=np.zeros_like(g.control),
         sent=np.zeros_like(g.sent),
     )
-    return Practice(
-        twin, rehearsal(script, dtype, also=("recv_ns", "exch_ns"))
-    )  # realtime sets them, and the script was simulated
+    # The realtime clock sets these two, and the script was recorded under the simulated one.
+    return Practice(twin, rehearsal(script, dtype, also=("recv_ns", "exch_ns")))
 
 
 _SENT, _REASON, _COMMITTED, _EPOCH, _TURN, _ANSWER_NS = range(6)
