@@ -21,6 +21,7 @@ import numpy as np
 from ringsim.broker.latency import DELAYS
 from ringsim.broker.params import DELAY_MAX_NS
 from ringsim.errors import BadInput
+from ringsim.given import as_text, read_given
 from ringsim.limits import LATENCY_FILE_BYTES, MAX_LATENCY_ROWS
 from ringsim.records import NEVER_NS
 
@@ -82,17 +83,8 @@ def read_rows(path: Path) -> Delays:
     Raises BadInput, one line that names the row, for a file that is missing, unreadable, too large or has not the columns, for
     times that go back, and for a latency that is not 1 ns to a minute.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LATENCY_FILE_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise BadInput(f"there is no file of latencies {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise BadInput(f"the latencies {path} cannot be read: {reason}") from None
-    if len(data) > LATENCY_FILE_BYTES:
-        raise BadInput(f"the latencies {path} are larger than {LATENCY_FILE_BYTES:,} bytes")
+    data = read_given(path, "latencies", LATENCY_FILE_BYTES, missing="file of latencies", verb="are")
+    text = as_text(path, "latencies", data)
     rows = _checked(path, _cells(path, text))
     entry = [(request, exchange - request) for request, exchange, _ in rows]
     back = [(exchange, response - exchange) for _, exchange, response in rows]

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from ringsim.errors import BadInput
+from ringsim.given import as_text, read_given
 from ringsim.limits import MAX_NOTIONAL, MAX_PRICE_TICKS, MAX_QTY_LOTS, MAX_SCHEDULE, SCHEDULE_BYTES
 from ringsim.records import NEVER_NS, OrderType, Side, Tif
 from ringsim.units import Instrument
@@ -74,17 +75,8 @@ def read_schedule(path: Path, instrument: Instrument) -> Schedule:
 
     Raises BadInput, one line, for a file that is missing, unreadable, too large or has not the columns; BadSchedule for bad rows.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(SCHEDULE_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise BadInput(f"there is no schedule {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise BadInput(f"the schedule {path} cannot be read: {reason}") from None
-    if len(data) > SCHEDULE_BYTES:
-        raise BadInput(f"the schedule {path} is larger than {SCHEDULE_BYTES:,} bytes")
+    data = read_given(path, "schedule", SCHEDULE_BYTES)
+    text = as_text(path, "schedule", data)
     orders = _parse(path, text, instrument)
     return Schedule(orders, str(path), len(data), hashlib.sha256(data).hexdigest())
 

@@ -28,6 +28,7 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from ringsim.errors import BadInput
+from ringsim.given import read_given
 from ringsim.kernel import foreign_kernel
 from ringsim.limits import USER_FILE_BYTES, USER_STATE_BYTES
 from ringsim.limits import USER_PARAMS as PARAM_WORDS
@@ -80,7 +81,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 def load_user(path: Path, name: str, given: Mapping[str, object]) -> Loaded:
     """The strategy NAME of a file. given: parameter -> value, as the configuration has it. Raises BadInput, one line."""
-    text = _read(path)
+    text = read_given(path, "strategy file", USER_FILE_BYTES)
     sha256 = hashlib.sha256(text).hexdigest()
     found = getattr(_run(path, text, sha256), name, None)
     if not isinstance(found, UserStrategy):
@@ -102,19 +103,6 @@ def install_file(file: UserFile, params: tuple[int, ...]) -> None:
 
 
 # The file
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            text = file.read(USER_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise BadInput(f"there is no strategy file {path}") from None
-    except OSError as error:
-        raise BadInput(f"the strategy file {path} cannot be read: {error.strerror}") from None
-    if len(text) > USER_FILE_BYTES:
-        raise BadInput(f"the strategy file {path} is larger than {USER_FILE_BYTES:,} bytes")
-    return text
 
 
 def _run(path: Path, text: bytes, sha256: str) -> ModuleType:
