@@ -30,11 +30,12 @@ class Stalemate:
         counts = (*(int(words[at + c.S_INPUTS]) for at in blocks), *(ring.published() for ring in rings.values()))
         awake = all(now_ns - int(words[at + c.S_HEARTBEAT_NS]) < _AWAKE_NS for at in blocks)
         full = int(words[blocks[0] + c.S_WAITS]) == NO_ROOM
-        if counts != self._counts or not (awake and full and words[c.P_GO]):
+        # A full disk holds up every stage too, and passes: the time counts from when persistence had stored all there is.
+        stored = all(rings[name].lag()["persistence"] == 0 for name in ("orders", "reports"))
+        if counts != self._counts or not (awake and full and stored and words[c.P_GO]):
             self._counts, self._since_ns = counts, now_ns
             return None
-        stored = all(rings[name].lag()["persistence"] == 0 for name in ("orders", "reports"))
-        if not stored or now_ns - self._since_ns < _FOR_NS:
+        if now_ns - self._since_ns < _FOR_NS:
             return None
         return (
             f"the stages wait for each other: the market ring holds {rings['market'].capacity} events, and less than the "
