@@ -24,9 +24,12 @@ _SIGKILL = 9
 ALIGN = 8  # a smaller alignment silently becomes a library call
 
 
+def _element(context, builder, kind, words, index):
+    return builder.gep(context.make_array(kind)(context, builder, words).data, [index])
+
+
 def _address(context, builder, signature, args):
-    array = context.make_array(signature.args[0])(context, builder, args[0])
-    return builder.gep(array.data, [args[1]])
+    return _element(context, builder, signature.args[0], args[0], args[1])
 
 
 def _load(ordering):
@@ -85,6 +88,22 @@ def _prefetch(for_writing):
         return types.void(words, index), codegen
 
     return prefetch
+
+
+@intrinsic
+def _copy(typingctx, target, first, source, start, count):
+    def codegen(context, builder, signature, args):
+        i64, i1 = ir.IntType(64), ir.IntType(1)
+        byte = ir.IntType(8).as_pointer()
+        into, out_of = (
+            builder.bitcast(_element(context, builder, signature.args[k], args[k], args[k + 1]), byte) for k in (0, 2)
+        )
+        size = builder.mul(args[4], ir.Constant(i64, 8))
+        how = [into, out_of, size, ir.Constant(i1, 0)]
+        _call(builder, "llvm.memcpy.p0i8.p0i8.i64", ir.VoidType(), [byte, byte, i64, i1], how)
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, source, types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -189,6 +208,14 @@ def prefetch_write(words, index):
     """Bring the cache line of words[index] near, to be written."""
 
 
+def copy_words(target, first, source, start, count):
+    """Words start .. start+count-1 of `source` to `first` .. of `target`, in no order, by memcpy: they must not overlap.
+
+    No atomics: for words that nobody else writes now. With a constant count it is a few vector moves.
+    """
+    target[first : first + count] = source[start : start + count]
+
+
 def pause():
     """Tell the core that this is a spin loop (x86 pause, aarch64 yield)."""
 
@@ -251,6 +278,11 @@ def _(words, index):
 @overload(prefetch_write)
 def _(words, index):
     return lambda words, index: _prefetch_write(words, index)
+
+
+@overload(copy_words)
+def _(target, first, source, start, count):
+    return lambda target, first, source, start, count: _copy(target, first, source, start, count)
 
 
 @overload(pause)

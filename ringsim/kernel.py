@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import llvmlite
 import numba
@@ -156,3 +156,42 @@ def kernel(function: F | None = None, *, inline: bool = False) -> F | Callable[[
 def foreign_kernel(function: F) -> F:
     """Compile somebody else's code: as `kernel` does, but checked, compiled anew in every process, and not called from Python."""
     return numba.njit(**_FOREIGN)(getattr(function, "py_func", function))
+
+
+def bound(function: F) -> F:
+    """`function`, a kernel, for a caller in Python that gives it arguments of the same types every time.
+
+    The first call finds the compiled code, and the others go straight to it. To find it anew costs 100 us where records and
+    rings are among the arguments, and a stage would be deaf for as long at the end of every slice.
+    """
+    found: list[Callable[..., Any]] = []
+
+    def call(*arguments: Any) -> Any:
+        if not found:
+            found.append(_compiled(function, arguments))
+        return found[0](*arguments)
+
+    return cast(F, call)
+
+
+_found: dict[Any, Callable[..., Any]] = {}  # a stage that is forked has it from the process that warmed up
+
+
+def _compiled(function: Any, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    if not hasattr(function, "overloads"):
+        return cast(Callable[..., Any], function)  # compilation is off
+    key = function, _kind(arguments)
+    if key not in _found:  # numba needs milliseconds to say what type a state is
+        signature = tuple(map(numba.typeof, arguments))
+        function.compile(signature)
+        _found[key] = function.overloads[signature].entry_point
+    return _found[key]
+
+
+def _kind(value: Any) -> Any:
+    """What decides a value's numba type, to be compared."""
+    if isinstance(value, np.ndarray):
+        return type(value), value.dtype, value.ndim, value.flags.num
+    if isinstance(value, np.void):
+        return type(value), value.dtype
+    return (type(value), *map(_kind, value)) if isinstance(value, tuple) else type(value)

@@ -16,13 +16,14 @@ from ringsim.book import LOADING
 from ringsim.broker import exchange
 from ringsim.control import Stage, block
 from ringsim.fold.call import called
-from ringsim.fold.intake import A_TURN, I_WORST, choose_simulated, emit, over, settle
+from ringsim.fold.intake import A_TURN, I_WORST, choose_simulated, emit, look_ahead, over, settle
 from ringsim.fold.near import near_ring, near_state
 from ringsim.fold.positions import MARKET, NOTHING, PEER
 from ringsim.kernel import kernel
 from ringsim.market.feed import feed_control, feed_step
 from ringsim.records import ControlCode, EventKind, OrderFlag, OrderKind
-from ringsim.ring import publish, put, room
+from ringsim.ring import publish, put
+from ringsim.ring.producer import fits
 from ringsim.ring.wait import idle, reset
 from ringsim.strategy import fold as strategy
 from ringsim.telemetry.histogram import observe
@@ -73,27 +74,19 @@ def _ends(event):
 
 
 @kernel
-def bare_strategy(states, memory, schedule, intake, accounts, out, hops, waiter, until_ns, inputs):
-    """procs.stages.strategy.strategy_slice, simulated clock. accounts: the reports ring's slots as ACCOUNT records."""
-    s = states[0]
+def _strategy_turn(s, schedule, intake, accounts, out, hops, limit):
+    """As procs.stages.strategy.strategy_turn."""
     market, reports = intake.market.ring, intake.peer.ring
     done = 0
-    while done < inputs and room(intake.out) >= intake.setup[I_WORST]:
+    while done < limit and fits(intake.out, intake.setup[I_WORST]):
         stream, key = choose_simulated(intake, s.pos, s.timer_ns)
         if stream == NOTHING:
-            settle(intake, s.pos, s.timer_ns)
-            if over(intake, s.pos, until_ns):
-                break
-            _stay_near(intake, s.pos, memory)
-            idle(waiter)
-            if s.pos.ended != 0:
-                break
-            continue
-        reset(waiter)
+            break
         if stream == MARKET:
             seq = s.pos.market
             event = market.slots[seq & market.mask]
             _step_over(s.pos, stream, _ends(event), key)
+            look_ahead(intake, s.pos, s.book)
             strategy.on_market(s, schedule, event, seq, key, out)
             observe(hops[_TICK_TO_STRATEGY], key - event.recv_ns)
         elif stream == PEER:
@@ -107,36 +100,46 @@ def bare_strategy(states, memory, schedule, intake, accounts, out, hops, waiter,
         if out.count[0] > 0:
             emit(intake, s.pos, out)
         done += 1
-        if done % _SETTLE == 0:
-            settle(intake, s.pos, s.timer_ns)
-            if over(intake, s.pos, until_ns):
-                break
-    settle(intake, s.pos, s.timer_ns)
     return done
 
 
 @kernel
-def bare_execution(states, memory, intake, out, hops, cell, waiter, until_ns, inputs):
-    """procs.stages.execution.execution_slice, simulated clock."""
-    b = states[0]
+def bare_strategy(states, memory, schedule, intake, accounts, out, hops, waiter, until_ns, inputs):
+    """procs.stages.strategy.strategy_slice, simulated clock. accounts: the reports ring's slots as ACCOUNT records."""
+    s = states[0]
+    done = 0
+    while done < inputs:
+        n = _strategy_turn(s, schedule, intake, accounts, out, hops, min(_SETTLE, inputs - done))
+        done += n
+        settle(intake, s.pos, s.timer_ns)
+        if over(intake, s.pos, until_ns):
+            break
+        if n > 0:
+            reset(waiter)
+            continue
+        if not fits(intake.out, intake.setup[I_WORST]):
+            break
+        _stay_near(intake, s.pos, memory)
+        idle(waiter)
+        if s.pos.ended != 0:
+            break
+    return done
+
+
+@kernel
+def _execution_turn(b, intake, out, hops, limit):
+    """As procs.stages.execution.execution_turn."""
     market, orders = intake.market.ring, intake.peer.ring
     done = 0
-    while done < inputs and room(intake.out) >= intake.setup[I_WORST]:
+    while done < limit and fits(intake.out, intake.setup[I_WORST]):
         stream, key = choose_simulated(intake, b.pos, b.timer_ns)
         if stream == NOTHING:
-            settle(intake, b.pos, b.timer_ns)
-            if over(intake, b.pos, until_ns):
-                break
-            _stay_near(intake, b.pos, memory)
-            idle(waiter)
-            if b.pos.ended != 0:
-                break
-            continue
-        reset(waiter)
+            break
         if stream == MARKET:
             seq = b.pos.market
             event = market.slots[seq & market.mask]
             _step_over(b.pos, stream, _ends(event), key)
+            look_ahead(intake, b.pos, b.book)
             exchange.on_market(b, event, seq, key, out)
         elif stream == PEER:
             seq = b.pos.peer
@@ -154,11 +157,29 @@ def bare_execution(states, memory, intake, out, hops, cell, waiter, until_ns, in
             observe_reports(out, hops, key)
             emit(intake, b.pos, out)
         done += 1
-        if done % _SETTLE == 0:
-            settle(intake, b.pos, b.timer_ns)
-            if over(intake, b.pos, until_ns):
-                break
-    settle(intake, b.pos, b.timer_ns)
+    return done
+
+
+@kernel
+def bare_execution(states, memory, intake, out, hops, cell, waiter, until_ns, inputs):
+    """procs.stages.execution.execution_slice, simulated clock."""
+    b = states[0]
+    done = 0
+    while done < inputs:
+        n = _execution_turn(b, intake, out, hops, min(_SETTLE, inputs - done))
+        done += n
+        settle(intake, b.pos, b.timer_ns)
+        if over(intake, b.pos, until_ns):
+            break
+        if n > 0:
+            reset(waiter)
+            continue
+        if not fits(intake.out, intake.setup[I_WORST]):
+            break
+        _stay_near(intake, b.pos, memory)
+        idle(waiter)
+        if b.pos.ended != 0:
+            break  # perhaps for good: only the caller can say so
     show_account(b, intake.control, cell)
     return done
 

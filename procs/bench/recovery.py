@@ -40,6 +40,7 @@ from ringsim.broker.latency import latency_entry_min
 from ringsim.config import load
 from ringsim.control import Stage, block
 from ringsim.errors import BadInput
+from ringsim.kernel import bound
 from ringsim.limits import JOURNAL_ENTRIES
 from ringsim.pipeline import Pipeline
 from ringsim.records import ACCOUNT, NEVER_NS
@@ -159,6 +160,7 @@ def _alone(session: _Session, segments: Segments, stage: str, recoverable: bool)
             bare.fill(segments.rings[ring].producer(), session.records[ring], width, session.count(ring))
         at = block(Stage[peer.upper()])  # the peer has done all that it will ever do
         segments.control[at + c.S_NEXT_NS], segments.control[at + c.S_FOLDED] = NEVER_NS, _ALL_FOLDED
+    segments.populate()  # what is measured is the steady cost, not that of first touching a journal
     program = _PROGRAMS[stage](segments)
     slice_ = program.slice if recoverable else _bare(program, segments)
     began = time.monotonic_ns()
@@ -177,7 +179,7 @@ def _run(segments: Segments, recoverable: bool) -> _Pass:
     blocks = {stage: block(Stage[stage.upper()]) for stage in _PROGRAMS}
 
     def life(stage: str) -> None:
-        segments.populate()  # what is measured is the steady cost, not that of first touching a journal
+        segments.populate()
         program, at = _PROGRAMS[stage](segments), blocks[stage]
         slice_ = program.slice if recoverable else _bare(program, segments)
         words[at + c.S_STATE] = c.StageState.WARM
@@ -212,18 +214,19 @@ def _digest(segments: Segments, rings: list[str], states: list[Any]) -> str:
 def _bare(program: Any, segments: Segments) -> Slice:
     """The stage's slice without journal and commits."""
     p, reports = program, segments.rings["reports"]
+    run: Any = bound(getattr(bare, f"bare_{p.name}"))
     accounts = np.ndarray(reports.capacity, ACCOUNT, reports.segment.buf, SLOTS_OFFSET).view(np.recarray)
 
     def ingest(until_ns: int, inputs: int, epoch: int) -> int:
-        return int(bare.bare_ingest(p.state, p.g, p.waiter, until_ns, inputs))
+        return int(run(p.state, p.g, p.waiter, until_ns, inputs))
 
     def strategy(until_ns: int, inputs: int, epoch: int) -> int:
         common = (p.state, p.memory, p.schedule, p.intake, accounts, p.out, p.hops, p.waiter)
-        return int(bare.bare_strategy(*common, until_ns, inputs))
+        return int(run(*common, until_ns, inputs))
 
     def execution(until_ns: int, inputs: int, epoch: int) -> int:
         common = (p.state, p.memory, p.intake, p.out, p.hops, p.cell, p.waiter)
-        return int(bare.bare_execution(*common, until_ns, inputs))
+        return int(run(*common, until_ns, inputs))
 
     return {"ingest": ingest, "strategy": strategy, "execution": execution}[program.name]
 

@@ -5,17 +5,18 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from procs.stages.working import Working
 from procs.topology import Plan, Segments
 from ringsim.atomics import store_release
 from ringsim.control import P_START_NS, S_NEXT_NS, Stage, block
 from ringsim.errors import RingsimError
 from ringsim.fold import intake as i
-from ringsim.fold.commit import EVERY_NS, commit, resume
+from ringsim.fold.commit import EVERY_NS
 from ringsim.fold.intake import Intake, finished
 from ringsim.fold.journal import HEAD
-from ringsim.fold.near import state_words
 from ringsim.fold.outbox import Outbox
 from ringsim.fold.rehearsal import ALONE, SHARING, Rehearsal, Script, private_intake, rehearsal
+from ringsim.kernel import bound
 from ringsim.records import ControlCode, Trading
 from ringsim.ring.layout import C_RELEASED
 from ringsim.ring.ring import R_LAPS, R_LOST, R_NEXT, R_SEEN
@@ -107,7 +108,6 @@ class FoldStage:
         self, segments: Segments, setup: np.ndarray, *, peer: str, output: str, out: Outbox, script: Script | None
     ) -> None:
         plan, rings = segments.plan, segments.rings
-        self.copies = segments.copies[self.name]
         self.hops, self.out, self.control = segments.hops, out, segments.control
         self.waiter = waiter(plan.waits[self.name])
         self.intake = Intake(
@@ -121,25 +121,32 @@ class FoldStage:
         )
         pace = SHARING if plan.waits[self.name] == "yield" else ALONE
         self.practice = Practice(
-            rehearsal(script, self.copies.states.dtype, pace), private_intake(self.intake), np.zeros_like(self.hops)
+            rehearsal(script, segments.copies[self.name].states.dtype, pace),
+            private_intake(self.intake),
+            np.zeros_like(self.hops),
         )
         self._commit_at = (self.intake.journal.mask + 1) * 3 // 4
-        self._work_in(int(resume(self.copies, self.control, block(self.stage))))
-        self.intake.at[i.A_COMMITTED] = self.state[0].pos.journal
+        self._finished = bound(finished)
+        self.working = Working(segments.copies[self.name], self.control, block(self.stage))
+        self.intake.at[i.A_COMMITTED] = self.working.record.pos.journal
         self._recover()
 
-    def _work_in(self, copy: int) -> None:
-        self.copy = copy
-        self.state = self.copies.states[copy : copy + 1]
-        self.memory = state_words(self.state)
-        self._committed_ns = time.monotonic_ns()
+    @property
+    def state(self) -> np.ndarray:
+        """The working copy: recarray of one record."""
+        return self.working.state
+
+    @property
+    def memory(self) -> np.ndarray:
+        """Its words, int64[:]."""
+        return self.working.memory
 
     def _recover(self) -> None:
         """Fold what was journalled after the last commit, then stand where the journal ends."""
         head = int(self.intake.journal.header[HEAD])
         if not self.redo(head):
             raise RedoMismatch(f"{self.name}: redoing the journal gave another output than the published one")
-        pos = self.state[0].pos
+        pos = self.working.record.pos
         if self.intake.setup[i.I_LOSSY]:
             # A record may have been polled and not journalled: the journal decides, and it is polled again.
             at = self.intake.market.at
@@ -157,8 +164,8 @@ class FoldStage:
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
         self.intake.at[i.A_EPOCH] = epoch
         done = self.work(until_ns, inputs)
-        used = int(self.state[0].pos.journal) - int(self.intake.at[i.A_COMMITTED])
-        if used >= self._commit_at or (used and time.monotonic_ns() - self._committed_ns > EVERY_NS):
+        used = int(self.working.record.pos.journal) - int(self.intake.at[i.A_COMMITTED])
+        if used >= self._commit_at or (used and time.monotonic_ns() - self.working.committed_ns > EVERY_NS):
             self.commit()
         return done
 
@@ -176,16 +183,16 @@ class FoldStage:
 
     def commit(self) -> None:
         """Make what is folded so far the state that a replacement begins with."""
-        position = int(self.state[0].pos.journal)
-        self._work_in(int(commit(self.copies, self.control, block(self.stage), self.copy, position)))
+        position = int(self.working.record.pos.journal)
+        self.working.commit(position)
         self.intake.at[i.A_COMMITTED] = position
 
     def done(self) -> bool:
-        s = self.state[0]
-        return bool(finished(self.intake, s.pos, int(s.timer_ns)))
+        s = self.working.record
+        return bool(self._finished(self.intake, s.pos, int(s.timer_ns)))
 
     def progress(self) -> tuple[int, int, int, int]:
-        pos: Any = self.state[0].pos
+        pos: Any = self.working.record.pos
         return int(pos.journal), int(pos.out), int(pos.now_ns), int(self.intake.at[i.A_REASON])
 
     def trading(self) -> int:

@@ -28,12 +28,12 @@ from ringsim.fold.intake import (
     take_control,
     take_input,
 )
-from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
+from ringsim.fold.journal import entry_seq
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.rehearsal import NEAR, Script, rehearsal_offer, rehearses
 from ringsim.fold.trap import FOLDING, trap
-from ringsim.kernel import kernel
+from ringsim.kernel import bound, kernel
 from ringsim.ledger import ledger_equity, ledger_unrealized
 from ringsim.limits import EXECUTION_OUT
 from ringsim.records import ACCOUNT, REPORT, OrderFlag, OrderKind, ReportKind
@@ -77,20 +77,20 @@ def show_account(b, control, value):
     write_cell(control, CELL_ACCOUNT, value)
 
 
-@kernel
+@kernel(inline=True)
 def _hand(b, journal, stream, out):
     """Hand the journal's last entry to the fold."""
-    entry = (b.pos.journal - 1) & journal.mask
-    seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], b.pos.now_ns
+    position = b.pos.journal - 1
+    seq, now = entry_seq(journal, position), b.pos.now_ns
     if stream == PEER:
-        on_order(b, journal.peer[entry], seq, now, out)
+        on_order(b, journal.peer[seq & journal.mask], seq, now, out)
     elif stream == TIMER:
         on_timer(b, now, out)
     else:
-        on_market(b, journal.market[entry], seq, now, out)
+        on_market(b, journal.market[position & journal.mask], seq, now, out)
 
 
-@kernel
+@kernel(inline=True)
 def _fold(b, intake, stream, out):
     """Fold the input that was just taken."""
     trap(intake.control, intake.setup[I_BLOCK], FOLDING, b.pos.journal)
@@ -111,7 +111,7 @@ def execution_turn(b, intake, out, hops, not_before_ns, limit):
         if stream == NOTHING:
             break
         if stream == PEER:
-            order = journal.peer[(b.pos.journal - 1) & journal.mask]
+            order = journal.peer[(b.pos.peer - 1) & journal.mask]
             if order.kind <= _LAST_ACTED:
                 if (order.flag_bits & _BY_TICK) != 0:
                     observe(hops[_TICK], b.pos.now_ns - order.trigger_ns)
@@ -213,10 +213,11 @@ class ExecutionStage(FoldStage):
         )
         self.cell = np.zeros(len(ACCOUNT_CELL), np.int64)
         out = make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
+        self._slice, self._say = bound(execution_slice), bound(execution_control)
         super().__init__(segments, setup, peer="orders", output="reports", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
-        if self.paced and not self.knows_the_clock(int(self.state[0].feed_ns)):
+        if self.paced and not self.knows_the_clock(int(self.working.record.feed_ns)):
             return 0
         arguments = (
             self.state,
@@ -230,13 +231,13 @@ class ExecutionStage(FoldStage):
             until_ns,
             inputs,
         )
-        return int(execution_slice(*arguments))
+        return int(self._slice(*arguments))
 
     def redo(self, head: int) -> bool:
         return bool(execution_redo(self.state, self.intake, self.out, head))
 
     def say(self, code: int, value: int) -> bool:
-        return bool(execution_control(self.state, self.intake, self.out, code, value))
+        return bool(self._say(self.state, self.intake, self.out, code, value))
 
     def trading(self) -> int:
-        return int(self.state[0].risk.trading)
+        return int(self.working.record.risk.trading)

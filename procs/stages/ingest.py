@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from procs.stages.base import RedoMismatch
+from procs.stages.working import Working
 from procs.states import ENDED, ENDED_STOPPED, ENDS_NOT
 from procs.topology import HOPS, Segments
 from ringsim import control as c
@@ -23,10 +24,10 @@ from ringsim.atomics import load_acquire, now_ns, pause, prefetch_read, store_re
 from ringsim.book import LOADING, VALID, book_best, book_next, book_qty
 from ringsim.control import CELL_FEED, CELL_MARKET, FEED_CELL, MARKET_CELL, Stage, block
 from ringsim.fold.call import called
-from ringsim.fold.commit import EVERY_NS, commit, resume
+from ringsim.fold.commit import EVERY_NS
 from ringsim.fold.intake import NO_INPUT, NO_JOURNAL, NO_ROOM, WORKING
-from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, HEAD, RECORD, Journal, journal_commit, journal_slot
-from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state, state_words
+from ringsim.fold.journal import HEAD, Journal, entry_now, entry_seq, entry_stream, journal_commit, market_slot
+from ringsim.fold.near import AHEAD, near_journal, near_ring, near_state
 from ringsim.fold.neighbour import Neighbour, neighbour_waits
 from ringsim.fold.rehearsal import (
     Rehearsal,
@@ -48,7 +49,7 @@ from ringsim.fold.trap import (
     trap,
     trap_half_record,
 )
-from ringsim.kernel import kernel
+from ringsim.kernel import bound, kernel
 from ringsim.limits import REFRESH_EVERY_NS
 from ringsim.market.binance import make_scratch
 from ringsim.market.capture import INDEX, open_capture
@@ -139,7 +140,7 @@ def _choose(s, g, now):
     if position - g.sent[_COMMITTED] > g.journal.mask:
         g.sent[_REASON] = NO_JOURNAL
         return -1
-    start = journal_slot(g.journal, position) + RECORD
+    start = market_slot(g.journal, position)
     kind, seq, time = -1, 0, now
     if s.ended != ENDS_NOT:
         kind = -1
@@ -174,25 +175,25 @@ def _choose(s, g, now):
 @kernel(inline=True)
 def _fold(s, g):
     """Fold the journal's next entry; its events are then in the outbox, their times those of this run's clock."""
-    base = journal_slot(g.journal, s.journal)
-    kind, time = g.journal.words[base + E_STREAM], g.journal.words[base + E_NOW]
+    journal, position = g.journal, s.journal
+    kind, time, said = entry_stream(journal, position), entry_now(journal, position), market_slot(journal, position)
     s.journal += 1
     trap(g.control, _MY_BLOCK, FOLDING, s.journal)
     if kind == MESSAGE:
         s.event_ns = g.index[min(s.feed.next, g.index.size - 1)].recv_ns
         feed_step(s.feed, g.text, g.index, g.scratch, g.events)
     elif kind == COMMAND:
-        feed_control(s.feed, g.events, g.journal.words[base + RECORD], g.journal.words[base + RECORD + 1])
+        feed_control(s.feed, g.events, journal.words[said], journal.words[said + 1])
         s.commands += 1
         s.command_at = s.feed.next
     elif kind == SNAPSHOT:
-        s.answering = g.journal.words[base + E_SEQ]
+        s.answering = entry_seq(journal, position)
         s.snapshot_part = feed_snapshot(s.feed, g.events, s.snapshot_part)
         if s.snapshot_part == 0:
             s.snapshots = s.answering
     else:
         # Asked to stop, open orders need not live on: the value says "expire at once".
-        stopped = g.journal.words[base + RECORD]
+        stopped = journal.words[said]
         feed_control(s.feed, g.events, _END_OF_FEED, stopped)
         s.ended = ENDED_STOPPED if stopped != 0 else ENDED
     if g.setup[G_SIMULATED] == 0:
@@ -240,7 +241,7 @@ def _stay_near(s, g, memory):
     """One round without an input: keep near what the next message needs, its text first of all."""
     turn = g.sent[_TURN]
     g.sent[_TURN] = turn + 1
-    near_journal(g.journal, s.journal, turn & 3)
+    near_journal(g.journal, s.journal, 0, turn & 3)
     near_ring(g.market.ring, s.out, turn, np.int64(AHEAD))
     near_state(memory, turn)
     if s.feed.next < g.index.size:
@@ -336,7 +337,7 @@ def ingest_slice(states, memory, g, practice, neighbour, hops, cell, feed_cell, 
         reset(waiter)
         g.sent[_REASON] = WORKING
         if kind == MESSAGE and not simulated:
-            observe(hops[_LATE], now - g.journal.words[journal_slot(g.journal, s.journal) + E_NOW])
+            observe(hops[_LATE], now - entry_now(g.journal, s.journal))
         sent = fold_and_send(s, g)
         if sent > 0 and not simulated:
             observe(hops[_PUBLISH], now_ns() - s.recv_ns)
@@ -386,7 +387,6 @@ class IngestStage:
         capture = open_capture(Path(plan.capture_folder))
         self.plan, self.capture, self.control = plan, capture, segments.control
         self.hops = segments.hops
-        self.copies = segments.copies[self.name]
         self.waiter = waiter(plan.waits[self.name])
         market, orders = segments.rings["market"], segments.rings["orders"]
         self.neighbour = Neighbour(
@@ -411,37 +411,42 @@ class IngestStage:
             segments.control,
             np.zeros(8, np.int64),
         )
-        self.practice = practice(self.g, recording, self.copies.states.dtype)
+        self.practice = practice(self.g, recording, segments.copies[self.name].states.dtype)
         self.cell, self.feed_cell = np.zeros(len(MARKET_CELL), np.int64), np.zeros(len(FEED_CELL), np.int64)
-        self._work_in(int(resume(self.copies, self.control, _MY_BLOCK)))
-        self.g.sent[_COMMITTED] = self.state[0].journal
+        self._slice = bound(ingest_slice)
+        self.working = Working(segments.copies[self.name], self.control, _MY_BLOCK)
+        self.g.sent[_COMMITTED] = self.working.record.journal
         if not ingest_redo(self.state, self.g, int(self.g.journal.header[HEAD])):
             raise RedoMismatch("ingest: redoing the journal gave other market events than the published ones")
 
-    def _work_in(self, copy: int) -> None:
-        self.copy = copy
-        self.state = self.copies.states[copy : copy + 1]
-        self.memory = state_words(self.state)
-        self._committed_ns = int(now_ns())
+    @property
+    def state(self) -> np.ndarray:
+        """The working copy: recarray of one record."""
+        return self.working.state
+
+    @property
+    def memory(self) -> np.ndarray:
+        """Its words, int64[:]."""
+        return self.working.memory
 
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
         self.g.sent[_EPOCH] = epoch
         state, shown = (self.state, self.memory), (self.hops, self.cell, self.feed_cell)
-        done = int(ingest_slice(*state, self.g, self.practice, self.neighbour, *shown, self.waiter, until_ns, inputs))
-        used = int(self.state[0].journal) - int(self.g.sent[_COMMITTED])
+        done = int(self._slice(*state, self.g, self.practice, self.neighbour, *shown, self.waiter, until_ns, inputs))
+        used = int(self.working.record.journal) - int(self.g.sent[_COMMITTED])
         whole = int(self.g.events.count[0]) == 0  # a message half sent belongs to neither state
         full = used >= (self.g.journal.mask + 1) * 3 // 4
-        if whole and used and (full or int(now_ns()) - self._committed_ns > EVERY_NS):
+        if whole and used and (full or int(now_ns()) - self.working.committed_ns > EVERY_NS):
             self.commit()
         # The place first: the parent reads it once it sees the count. (Of a state that a redo reaches again.)
-        self.control[_MY_BLOCK + c.S_COMMAND_AT] = self.state[0].command_at
-        store_release(self.control, _MY_BLOCK + c.S_COMMANDS_DONE, int(self.state[0].commands))
+        self.control[_MY_BLOCK + c.S_COMMAND_AT] = self.working.record.command_at
+        store_release(self.control, _MY_BLOCK + c.S_COMMANDS_DONE, int(self.working.record.commands))
         return done
 
     def commit(self) -> None:
         """Make what is folded and sent so far the state that a replacement begins with."""
-        position = int(self.state[0].journal)
-        self._work_in(int(commit(self.copies, self.control, _MY_BLOCK, self.copy, position)))
+        position = int(self.working.record.journal)
+        self.working.commit(position)
         self.g.sent[_COMMITTED] = position
 
     def say(self, code: int, value: int) -> bool:
@@ -449,10 +454,10 @@ class IngestStage:
         return True
 
     def done(self) -> bool:
-        return bool(self.state[0].ended) and int(self.g.events.count[0]) == 0
+        return bool(self.working.record.ended) and int(self.g.events.count[0]) == 0
 
     def progress(self) -> tuple[int, int, int, int]:
-        s = self.state[0]
+        s = self.working.record
         return int(s.feed.next), int(s.out), int(s.event_ns), int(self.g.sent[_REASON])
 
     def trading(self) -> int:

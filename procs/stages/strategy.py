@@ -25,12 +25,12 @@ from ringsim.fold.intake import (
     take_control,
     take_input,
 )
-from ringsim.fold.journal import E_SEQ, ENTRY_WORDS
+from ringsim.fold.journal import entry_seq
 from ringsim.fold.outbox import make_outbox
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.rehearsal import NEAR, Script, rehearsal_offer, rehearses
 from ringsim.fold.trap import FOLDING, trap
-from ringsim.kernel import kernel
+from ringsim.kernel import bound, kernel
 from ringsim.limits import STRATEGY_OUT
 from ringsim.records import FEATURES, ORDER
 from ringsim.ring.wait import idle, reset
@@ -42,20 +42,21 @@ _WANTED = block(Stage.STRATEGY) + S_SNAPSHOT_WANTED
 _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom enough for the cache
 
 
-@kernel
+@kernel(inline=True)
 def _hand(s, schedule, journal, stream, out):
     """Hand the journal's last entry to the fold."""
-    entry = (s.pos.journal - 1) & journal.mask
-    seq, now = journal.words[entry * ENTRY_WORDS + E_SEQ], s.pos.now_ns
+    position = s.pos.journal - 1
+    seq, now = entry_seq(journal, position), s.pos.now_ns
     if stream == PEER:
-        on_report(s, schedule, journal.peer[entry], journal.alternate[entry], seq, now, out)
+        at = seq & journal.mask
+        on_report(s, schedule, journal.peer[at], journal.alternate[at], seq, now, out)
     elif stream == TIMER:
         on_timer(s, schedule, now, out)
     else:
-        on_market(s, schedule, journal.market[entry], seq, now, out)
+        on_market(s, schedule, journal.market[position & journal.mask], seq, now, out)
 
 
-@kernel
+@kernel(inline=True)
 def _fold(s, schedule, intake, stream, out):
     """Fold the input that was just taken."""
     trap(intake.control, intake.setup[I_BLOCK], FOLDING, s.pos.journal)
@@ -171,16 +172,17 @@ class StrategyStage(FoldStage):
             triggers=False,
         )
         out = make_outbox(ORDER, FEATURES, STRATEGY_OUT)
+        self._slice, self._say = bound(strategy_slice), bound(strategy_control)
         super().__init__(segments, setup, peer="reports", output="orders", out=out, script=script)
 
     def work(self, until_ns: int, inputs: int) -> int:
-        if self.paced and not self.knows_the_clock(int(self.state[0].scripted.start_ns)):
+        if self.paced and not self.knows_the_clock(int(self.working.record.scripted.start_ns)):
             return 0
         state, out = (self.state, self.memory, self.schedule), (self.out, self.practice, self.hops)
-        return int(strategy_slice(*state, self.intake, *out, self.waiter, until_ns, inputs))
+        return int(self._slice(*state, self.intake, *out, self.waiter, until_ns, inputs))
 
     def redo(self, head: int) -> bool:
         return bool(strategy_redo(self.state, self.schedule, self.intake, self.out, head))
 
     def say(self, code: int, value: int) -> bool:
-        return bool(strategy_control(self.state, self.schedule, self.intake, self.out, code, value))
+        return bool(self._say(self.state, self.schedule, self.intake, self.out, code, value))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringsim.atomics import load_acquire, store_release
+from ringsim.atomics import copy_words, load_acquire, store_release
 from ringsim.fold.trap import BEFORE_COMMIT, FLIPPED, HALF_COPY, RESTART_HALF, trap
 from ringsim.kernel import kernel
 
@@ -54,18 +54,13 @@ def first_state(copies: Copies, state: np.ndarray) -> None:
 
 
 @kernel
-def _copy(words, source, target, first, last):
-    for k in range(first, last):
-        words[target, k] = words[source, k]
-
-
-@kernel
 def resume(copies, control, at):
     """Start or restart: the index of the copy to work in, fresh from the good one. control, at: see fold.trap."""
-    good, size = load_acquire(copies.header, GOOD), copies.words.shape[1]
-    _copy(copies.words, good, 1 - good, 0, size // 2)
+    good, half = load_acquire(copies.header, GOOD), copies.words.shape[1] // 2
+    source, target = copies.words[good], copies.words[1 - good]
+    copy_words(target, 0, source, 0, half)
     trap(control, at, RESTART_HALF, _NO_INPUTS)
-    _copy(copies.words, good, 1 - good, size // 2, size)
+    copy_words(target, half, source, half, source.size - half)
     return 1 - good
 
 
@@ -75,11 +70,12 @@ def commit(copies, control, at, working, journal_position):
 
     journal_position: inputs that it has folded; traps go by it.
     """
-    size = copies.words.shape[1]
+    source, target = copies.words[working], copies.words[1 - working]
+    half = source.size // 2
     trap(control, at, BEFORE_COMMIT, journal_position)
     store_release(copies.header, GOOD, working)
     trap(control, at, FLIPPED, journal_position)
-    _copy(copies.words, working, 1 - working, 0, size // 2)
+    copy_words(target, 0, source, 0, half)
     trap(control, at, HALF_COPY, journal_position)
-    _copy(copies.words, working, 1 - working, size // 2, size)
+    copy_words(target, half, source, half, source.size - half)
     return 1 - working

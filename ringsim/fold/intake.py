@@ -20,9 +20,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringsim.atomics import load_acquire, load_relaxed, now_ns, prefetch_read, store_release
+from ringsim.atomics import copy_words, load_acquire, load_relaxed, now_ns, prefetch_read, store_release
 from ringsim.fold.call import called
-from ringsim.fold.journal import E_NOW, E_SEQ, E_STREAM, RECORD, Journal, journal_commit, journal_slot
+from ringsim.fold.journal import (
+    MARKET_WORDS,
+    PEER_WORDS,
+    Journal,
+    entry_now,
+    entry_seq,
+    entry_stream,
+    journal_commit,
+    market_slot,
+    peer_slot,
+)
 from ringsim.fold.near import near_journal, near_level, near_ring, near_state
 from ringsim.fold.positions import CONTROL, LOST, MARKET, NOTHING, PEER, TIMER
 from ringsim.fold.trap import (
@@ -41,7 +51,7 @@ from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, NEVER_NS, ORDER, REPORT, ControlCode, EventKind, GapCode
 from ringsim.ring.consumer import LAPPED, OK, poll, release
 from ringsim.ring.layout import W_PUBLISHED
-from ringsim.ring.producer import batch_max, publish, put, refused, room
+from ringsim.ring.producer import batch_max, fits, publish, put
 from ringsim.ring.ring import P_NEXT, R_LOST, R_NEXT, Consumer, Producer
 
 # Setup words of an intake: what differs between stages and clocks.
@@ -110,16 +120,6 @@ def _word(ring, seq, word):
     return ring.words[(seq & ring.mask) * ring.width + word]
 
 
-@kernel(inline=True)
-def _journal_ring(intake, pos, consumer, seq):
-    """Copy a ring's record in place to the next journal entry."""
-    ring = consumer.ring
-    start = journal_slot(intake.journal, pos.journal) + RECORD
-    base = (seq & ring.mask) * ring.width
-    for k in range(ring.width):
-        intake.journal.words[start + k] = ring.words[base + k]
-
-
 @kernel
 def _own_delivery(intake, pos, folded):
     """When my record number `folded` reaches the peer; NEVER if I have not published it."""
@@ -131,7 +131,7 @@ def _own_delivery(intake, pos, folded):
 @kernel
 def _market_end(intake, pos):
     """Whether the market record just read says END_OF_FEED (its words are in the journal's next entry)."""
-    word = intake.journal.words[journal_slot(intake.journal, pos.journal) + RECORD + _EVENT_KIND]
+    word = intake.journal.words[market_slot(intake.journal, pos.journal) + _EVENT_KIND]
     return ((word >> _KIND_SHIFT) & 255) == _CONTROL and ((word >> _CODE_SHIFT) & 0xFFFF) == _END
 
 
@@ -148,17 +148,19 @@ def _journalled(intake, pos, stream, seq, now):
 @kernel(inline=True)
 def _take(intake, pos, stream, key):
     """Journal the chosen input and step over it."""
-    seq = pos.journal
+    seq, journal = pos.journal, intake.journal
     if stream == MARKET:
-        seq = pos.market
-        _journal_ring(intake, pos, intake.market, seq)
+        seq, ring = pos.market, intake.market.ring
+        base = (seq & ring.mask) * MARKET_WORDS
+        copy_words(journal.words, market_slot(journal, pos.journal), ring.words, base, MARKET_WORDS)
         if _market_end(intake, pos):
             pos.ended = 1
         pos.market += 1
         pos.market_key = key
     elif stream == PEER:
-        seq = pos.peer
-        _journal_ring(intake, pos, intake.peer, seq)
+        seq, ring = pos.peer, intake.peer.ring
+        base = (seq & ring.mask) * PEER_WORDS
+        copy_words(journal.peer_words, peer_slot(journal, seq), ring.words, base, PEER_WORDS)
         pos.peer += 1
         pos.peer_key = key
     _journalled(intake, pos, stream, seq, key)
@@ -172,8 +174,7 @@ def _has_room(intake, pos):
     if pos.journal - intake.at[A_COMMITTED] > intake.journal.mask:
         intake.at[A_REASON] = NO_JOURNAL
         return False
-    if room(intake.out) < intake.setup[I_WORST]:
-        refused(intake.out)
+    if not fits(intake.out, intake.setup[I_WORST]):
         intake.at[A_REASON] = NO_ROOM
         return False
     return True
@@ -219,14 +220,14 @@ def _is_there(consumer, seq):
 def _take_lossy(intake, pos, now):
     """The next market record of a free reader, or what it lost; NOTHING if there is none."""
     lost, first = intake.market.at[R_LOST], intake.market.at[R_NEXT]
-    start = journal_slot(intake.journal, pos.journal) + RECORD
+    start = market_slot(intake.journal, pos.journal)
     result = poll(intake.market, intake.journal.words, start)
     if result & LAPPED:
         missed = intake.market.at[R_LOST] - lost
         # The record that came with it is left to the next poll: the loss is an input of its own, and comes first.
         if result & OK:
             intake.market.at[R_NEXT] -= 1
-        for k in range(intake.market.ring.width):
+        for k in range(MARKET_WORDS):
             intake.journal.words[start + k] = 0
         intake.journal.words[start + KEY_EXCH] = now
         intake.journal.words[start + KEY_RECV] = now
@@ -298,8 +299,8 @@ def take_control(intake, pos, code, value):
     if not _has_room(intake, pos):
         return NOTHING
     now = max(now_ns(), pos.now_ns)
-    start = journal_slot(intake.journal, pos.journal) + RECORD
-    for k in range(intake.market.ring.width):
+    start = market_slot(intake.journal, pos.journal)
+    for k in range(MARKET_WORDS):
         intake.journal.words[start + k] = 0
     intake.journal.words[start + KEY_EXCH] = now
     intake.journal.words[start + KEY_RECV] = now
@@ -314,9 +315,9 @@ def take_control(intake, pos, code, value):
 def step_over(intake, pos):
     """Redo: step over the journal's next entry as if it had just been taken. Returns its stream."""
     trap(intake.control, intake.setup[I_BLOCK], REDO, pos.journal)
-    base = journal_slot(intake.journal, pos.journal)
-    words = intake.journal.words
-    stream, seq, now = words[base + E_STREAM], words[base + E_SEQ], words[base + E_NOW]
+    journal = intake.journal
+    stream, seq = entry_stream(journal, pos.journal), entry_seq(journal, pos.journal)
+    now = entry_now(journal, pos.journal)
     if stream == MARKET:
         if _market_end(intake, pos):
             pos.ended = 1
@@ -324,7 +325,7 @@ def step_over(intake, pos):
     elif stream == PEER:
         pos.peer, pos.peer_key = seq + 1, now
     elif stream == LOST:
-        missed = words[base + RECORD + _QTY]
+        missed = journal.words[market_slot(journal, pos.journal) + _QTY]
         pos.market = seq + missed
         pos.lost += missed
         pos.laps += 1
@@ -426,7 +427,7 @@ def stay_near(intake, pos, state_words):
     """One round without an input: keep near what the next one needs. state_words: the working copy, int64[:]."""
     turn = intake.at[A_TURN]
     intake.at[A_TURN] = turn + 1
-    near_journal(intake.journal, pos.journal, turn)
+    near_journal(intake.journal, pos.journal, pos.peer, turn)
     near_ring(intake.out.ring, pos.out, turn, intake.setup[I_WORST])
     near_state(state_words, turn)
 

@@ -11,13 +11,14 @@ import numpy as np
 
 from ringsim.atomics import load_acquire, prefetch_read, prefetch_write
 from ringsim.book import book_near
-from ringsim.fold.journal import ENTRY_WORDS
+from ringsim.fold.journal import PEER_WORDS, market_slot, peer_slot
 from ringsim.kernel import kernel
 from ringsim.records import MARKET_EVENT, EventKind
 
 AHEAD = 64  # journal entries, or slots, ahead of the next one: a message of that many events finds them near
 _LINE = 8  # words
 _LINES = 8
+_PEERS = 4  # records of the peer that are likely to come at once
 
 _KIND, _KIND_SHIFT = divmod(MARKET_EVENT.fields["kind"][1], 8)  # type: ignore[index]
 _SIDE_WORD, _SIDE = divmod(MARKET_EVENT.fields["side"][1], 8)  # type: ignore[index]
@@ -28,11 +29,14 @@ _LEVEL = int(EventKind.LEVEL)
 
 
 @kernel(inline=True)
-def near_journal(journal, position, turn):
-    """One of the next entries to be written."""
-    base = ((position + turn % AHEAD) & journal.mask) * ENTRY_WORDS
-    for k in range(0, ENTRY_WORDS, _LINE):
-        prefetch_write(journal.words, base + k)
+def near_journal(journal, position, peer, turn):
+    """One of the next entries to be written, and one of the next records of the peer's. peer: number of the next."""
+    ahead = position + turn % AHEAD
+    prefetch_write(journal.heads, (ahead & journal.mask) * 2)
+    prefetch_write(journal.words, market_slot(journal, ahead))
+    slot = peer_slot(journal, peer + turn % _PEERS)
+    for k in range(0, PEER_WORDS, _LINE):
+        prefetch_write(journal.peer_words, slot + k)
 
 
 @kernel(inline=True)

@@ -4,7 +4,7 @@ Between two messages of a quiet market lie milliseconds, and in them a core forg
 its branches are predicted no longer. The first message then costs five to ten times what it costs in bulk, at every stage on
 its way. A stage that spins has nothing better to do than to stay in practice.
 
-    script  journal entries, each input as the stage once took it       (a made-up market, made by the warm-up)
+    script  inputs as a journal has them, each input as the stage once took it       (a made-up market, made by the warm-up)
     twin    the state as it was before the script's first entry, with rings and a journal of its own (private memory)
     undo    the words that the script changes, with what was in them     (at the script's end they are put back)
 
@@ -19,8 +19,18 @@ from typing import NamedTuple
 import numpy as np
 
 from ringsim.fold.intake import A_COMMITTED, I_WORST, Intake
-from ringsim.fold.journal import E_NOW, E_STREAM, ENTRY_WORDS, HEAD, RECORD, Journal, journal_size, open_journal
-from ringsim.fold.positions import MARKET, TIMER
+from ringsim.fold.journal import (
+    HEAD,
+    MARKET_WORDS,
+    PEER_WORDS,
+    Journal,
+    entry_now,
+    entry_seq,
+    entry_stream,
+    journal_size,
+    open_journal,
+)
+from ringsim.fold.positions import MARKET, PEER, TIMER
 from ringsim.kernel import kernel
 from ringsim.records import NEVER_NS
 from ringsim.ring.layout import LINE
@@ -46,6 +56,10 @@ NOTHING_TO_REHEARSE = Pace(entries=0, every=1, near=1)
 
 _SLOTS = 16  # of the twin's rings and its journal: they are to be in a cache and to leave the others there
 _NEVER = NEVER_NS
+
+# Words of an entry of a script.
+E_STREAM, E_NOW, E_RECORD = range(3)
+ENTRY_WORDS = E_RECORD + PEER_WORDS
 
 # Words of Rehearsal.at.
 NEXT_ENTRY, ENTRIES, EVERY_MASK, NEAR = range(4)
@@ -79,9 +93,17 @@ def recorded(journal: Journal, first: int, before: np.ndarray, after: np.ndarray
     before, after: the words of the states before `first` and at the journal's end.
     """
     head = int(journal.header[HEAD])
-    numbers = np.arange(first, head) if head - first <= journal.mask + 1 else np.arange(0)
-    entries = journal.words.reshape(-1, ENTRY_WORDS)[numbers & journal.mask]
-    return Script(entries.reshape(-1).copy(), before.copy(), after.copy())
+    numbers = range(first, head) if head - first <= journal.mask + 1 else range(0)
+    entries = np.zeros((len(numbers), ENTRY_WORDS), np.int64)
+    for entry, position in zip(entries, numbers, strict=True):
+        stream = entry_stream(journal, position)
+        entry[E_STREAM], entry[E_NOW] = stream, entry_now(journal, position)
+        if stream == PEER:
+            entry[E_RECORD:] = journal.peer_words.reshape(-1, PEER_WORDS)[entry_seq(journal, position) & journal.mask]
+        else:
+            record = journal.words.reshape(-1, MARKET_WORDS)[position & journal.mask]
+            entry[E_RECORD : E_RECORD + MARKET_WORDS] = record
+    return Script(entries.reshape(-1), before.copy(), after.copy())
 
 
 def rehearsal(script: Script | None, dtype: np.dtype, pace: Pace = ALONE, *, also: Collection[str] = ()) -> Rehearsal:
@@ -134,10 +156,10 @@ def rehearsal_offer(r, intake):
     if stream == TIMER:
         return 0
     if stream == MARKET:
-        _lay(intake.market.ring, pos.market, r.script, source + RECORD)
+        _lay(intake.market.ring, pos.market, r.script, source + E_RECORD)
         intake.market.at[R_NEXT] = pos.market
     else:
-        _lay(intake.peer.ring, pos.peer, r.script, source + RECORD)
+        _lay(intake.peer.ring, pos.peer, r.script, source + E_RECORD)
     return _NEVER
 
 

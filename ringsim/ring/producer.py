@@ -71,16 +71,21 @@ def _has_room(producer, n):
 
 
 @kernel(inline=True)
+def fits(producer, n):
+    """Whether n records fit now, n >= 1. Looks at the gating cursors only if it is not known already."""
+    return producer.at[P_NEXT] + n - producer.at[P_GATE] <= producer.ring.mask + 1 or _has_room(producer, n)
+
+
+@kernel(inline=True)
 def try_claim(producer, n):
     """Sequence of the first of n slots to write, or FULL if a gating consumer still needs one of them.
 
     n: 1..batch_max; more than the capacity is FULL for ever. Claims nothing that would have to be given back: a claim not
     followed by `publish` is simply made again.
     """
-    seq = producer.at[P_NEXT]
-    if seq + n - producer.at[P_GATE] > producer.ring.mask + 1 and not _has_room(producer, n):
+    if not fits(producer, n):
         return FULL
-    return seq
+    return producer.at[P_NEXT]
 
 
 @kernel(inline=True)

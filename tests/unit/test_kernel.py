@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
-from ringsim.kernel import kernel
+from ringsim.atomics import copy_words
+from ringsim.kernel import bound, kernel
 
 TWO = 2
 
@@ -38,3 +40,40 @@ def test_a_constant_of_the_caller_makes_no_version_of_its_own(tmp_path):
 def test_a_kernel_that_kernels_call_can_be_called_from_python_too():
     assert _scaled(np.array([3], np.int64), 5) == 15
     assert _scaled.py_func(np.array([3], np.int64), 5) == 15
+
+
+@kernel
+def _first(words, below):
+    if words[0] < below:
+        raise ValueError("too small")
+    return words[0]
+
+
+def test_a_bound_kernel_gives_and_raises_what_the_kernel_does():
+    first = bound(_first)
+    assert first(np.array([3], np.int64), 0) == first(np.array([3], np.int64), 1) == 3
+    with pytest.raises(ValueError, match="too small"):
+        first(np.array([3], np.int64), 5)
+    assert first(np.array([7], np.int64), 5) == 7, "and goes on"
+
+
+def test_kernels_are_bound_to_the_types_of_their_first_call():
+    """Two that bind the same kernel to other types have other code; a word read as another type would be another value."""
+    whole, real = bound(_first), bound(_first)
+    assert whole(np.array([3], np.int64), 0) == 3
+    assert real(np.array([0.5]), 0) == 0.5
+
+
+def test_words_are_copied_where_they_are_said_to_go():
+    source, target = np.arange(1, 9), np.zeros(8, np.int64)
+    for copy in (_copy, _copy.py_func):
+        target[:] = 0
+        copy(target, 2, source, 5, 3)
+        assert target.tolist() == [0, 0, 6, 7, 8, 0, 0, 0]
+        copy(target, 0, source, 0, 0)
+        assert target.tolist() == [0, 0, 6, 7, 8, 0, 0, 0]
+
+
+@kernel
+def _copy(target, first, source, start, count):
+    copy_words(target, first, source, start, count)

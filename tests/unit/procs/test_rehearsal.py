@@ -18,9 +18,9 @@ from procs.warmup import _made_up_session
 from ringsim import control as c
 from ringsim.atomics import now_ns
 from ringsim.config import load
-from ringsim.fold.journal import ENTRY_WORDS, HEAD, RECORD
+from ringsim.fold.journal import HEAD
 from ringsim.fold.positions import MARKET, PEER, TIMER
-from ringsim.fold.rehearsal import NEXT_ENTRY, rehearsal
+from ringsim.fold.rehearsal import E_RECORD, ENTRY_WORDS, NEXT_ENTRY, rehearsal
 from ringsim.records import NEVER_NS, ORDER, OrderKind
 from ringsim.strategy.fold import STRATEGY_STATE
 
@@ -65,7 +65,7 @@ def test_the_made_up_session_has_what_costs_time(scripts):
     kinds = {int(OrderKind.NEW), int(OrderKind.CANCEL)}
     peers = orders[orders[:, 0] == PEER]
     assert len(peers) >= 10
-    assert kinds <= set(np.ascontiguousarray(peers[:, RECORD:]).view(ORDER)["kind"].reshape(-1))
+    assert kinds <= set(np.ascontiguousarray(peers[:, E_RECORD:]).view(ORDER)["kind"].reshape(-1))
 
 
 @pytest.mark.parametrize("name", STAGES)
