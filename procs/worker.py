@@ -23,7 +23,7 @@ from ringsim import control as c
 from ringsim.errors import RingsimError
 from ringsim.records import ControlCode
 
-_PAUSE_S = 0.0005  # between two looks at the parent's words while standing still
+_PAUSE_S = 0.0005  # between two looks at the parent's words while standing still, or with nothing left to do
 _INPUTS = 1 << 14
 
 
@@ -66,7 +66,8 @@ class Worker:
             elif self.epoch != epoch:
                 self._hear(epoch)
             done = self.program.slice(now + self.slice_ns, _INPUTS, self.epoch)
-            self._report(done)
+            if self._report(done) is c.StageState.DONE:
+                time.sleep(_PAUSE_S)  # who shares this core may not be done, and would wait for its turn behind this loop
         self.program.close()
         self.say(c.S_STATE, c.StageState.DONE)
 
@@ -87,14 +88,16 @@ class Worker:
                 self.heard[code] = value
         self.epoch = epoch
 
-    def _report(self, done: int) -> None:
+    def _report(self, done: int) -> c.StageState:
         inputs, outputs, event_ns, waits = self.program.progress()
         self.say(c.S_INPUTS, inputs)
         self.say(c.S_OUTPUTS, outputs)
         self.say(c.S_EVENT_NS, event_ns)
         self.say(c.S_WAITS, waits)
         self.say(c.S_TRADING, self.program.trading())
-        self.say(c.S_STATE, c.StageState.DONE if done == 0 and self.program.done() else c.StageState.RUNNING)
+        state = c.StageState.DONE if done == 0 and self.program.done() else c.StageState.RUNNING
+        self.say(c.S_STATE, state)
+        return state
 
 
 def log_failure(words: np.ndarray, stage: c.Stage, log: logging.Logger) -> None:

@@ -8,11 +8,10 @@ A stage that dies here has lost its state.
 """
 
 from procs.stages.execution import observe_reports, show_account
-from procs.stages.ingest import send
-from procs.states import ENDED, ENDS_NOT
+from procs.stages.ingest import MESSAGE, next_input, send
+from procs.states import ENDED
 from procs.topology import HOPS
 from ringsim.atomics import now_ns
-from ringsim.book import LOADING
 from ringsim.broker import exchange
 from ringsim.control import Stage, block
 from ringsim.fold.call import called
@@ -185,6 +184,20 @@ def bare_execution(states, memory, intake, out, hops, cell, waiter, until_ns, in
 
 
 @kernel
+def _fold_and_send(s, g, kind):
+    """As procs.stages.ingest.fold_and_send, for messages and the end of the feed."""
+    s.journal += 1
+    if kind == MESSAGE:
+        s.event_ns = g.index[min(s.feed.next, g.index.size - 1)].recv_ns
+        feed_step(s.feed, g.text, g.index, g.scratch, g.events)
+    else:
+        feed_control(s.feed, g.events, _END, 0)
+        s.ended = ENDED
+    count = g.events.count[0]
+    return count if count == 0 or send(s, g) else -1
+
+
+@kernel
 def bare_ingest(states, g, waiter, until_ns, inputs):
     """procs.stages.ingest.ingest_slice, simulated clock, nobody commanding."""
     s = states[0]
@@ -200,16 +213,12 @@ def bare_ingest(states, g, waiter, until_ns, inputs):
             done += 1
         now = now_ns()
         late = called(g.control, _INGEST, g.sent[_EPOCH], now, s.feed.next) or now >= until_ns
-        if s.ended != ENDS_NOT or (late and done > 0):
+        if late and done > 0:
+            break
+        kind, _, _ = next_input(s, g, now)
+        if kind < 0:
             break
         reset(waiter)
-        s.journal += 1
-        if s.feed.book.valid != LOADING and s.feed.next >= g.index.size:
-            feed_control(s.feed, g.events, _END, 0)
-            s.ended = ENDED
-        else:
-            s.event_ns = g.index[min(s.feed.next, g.index.size - 1)].recv_ns
-            feed_step(s.feed, g.text, g.index, g.scratch, g.events)
-        if g.events.count[0] == 0:
+        if _fold_and_send(s, g, kind) >= 0:
             done += 1
     return done

@@ -134,13 +134,8 @@ def _due_ns(g, message):
 
 
 @kernel(inline=True)
-def _choose(s, g, now):
-    """Journal the next input, if there is one; returns its kind or -1."""
-    position = s.journal
-    if position - g.sent[_COMMITTED] > g.journal.mask:
-        g.sent[_REASON] = NO_JOURNAL
-        return -1
-    start = market_slot(g.journal, position)
+def next_input(s, g, now):
+    """The next input, if there is one: its kind or -1, its number, its time. Takes nothing."""
     kind, seq, time = -1, 0, now
     if s.ended != ENDS_NOT:
         kind = -1
@@ -150,20 +145,34 @@ def _choose(s, g, now):
         kind, seq = SNAPSHOT, s.answering
     elif load_acquire(g.control, c.P_COMMAND_SEQ) > s.commands:
         kind, seq = COMMAND, s.commands
-        g.journal.words[start] = g.control[c.P_COMMAND_CODE]
-        g.journal.words[start + 1] = g.control[c.P_COMMAND_VALUE]
     elif g.control[_WANTED] > s.snapshots and s.feed.book.valid == VALID and now >= g.sent[_ANSWER_NS]:
         kind, seq = SNAPSHOT, g.control[_WANTED]  # one answers all that was asked so far
         g.sent[_ANSWER_NS] = now + REFRESH_EVERY_NS
     elif s.feed.next >= g.index.size or g.control[c.P_RUN] == _STOPPING:
         kind, seq = END, s.feed.next
-        g.journal.words[start] = g.control[c.P_RUN] == _STOPPING
     else:
         due = _due_ns(g, s.feed.next)
         if due <= now:
             kind, seq = MESSAGE, s.feed.next
             time = due if due > 0 else now
+    return kind, seq, time
+
+
+@kernel(inline=True)
+def _choose(s, g, now):
+    """Journal the next input, if there is one; returns its kind or -1."""
+    position = s.journal
+    if position - g.sent[_COMMITTED] > g.journal.mask:
+        g.sent[_REASON] = NO_JOURNAL
+        return -1
+    kind, seq, time = next_input(s, g, now)
     if kind >= 0:
+        said = market_slot(g.journal, position)
+        if kind == COMMAND:
+            g.journal.words[said] = g.control[c.P_COMMAND_CODE]
+            g.journal.words[said + 1] = g.control[c.P_COMMAND_VALUE]
+        elif kind == END:
+            g.journal.words[said] = g.control[c.P_RUN] == _STOPPING
         trap(g.control, _MY_BLOCK, BEFORE_JOURNAL, position)
         journal_commit(g.journal, position, kind, seq, time)
         trap(g.control, _MY_BLOCK, JOURNALLED, position)
