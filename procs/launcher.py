@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _MESSAGE_MAX = 1 << 16
+PERSISTENCE_NICE = 5  # stages that share a core with it go first
 
 
 def tie_to(parent: int) -> None:
@@ -136,7 +137,7 @@ def _place(plan: Any, role: str) -> None:
     if cores:
         os.sched_setaffinity(0, cores)
     if role == "persistence":
-        os.nice(5)
+        os.nice(PERSISTENCE_NICE)
 
 
 def _give_up(channel: socket.socket, error: Exception) -> NoReturn:

@@ -67,7 +67,9 @@ class Worker:
                 self._hear(epoch)
             done = self.program.slice(now + self.slice_ns, _INPUTS, self.epoch)
             if self._report(done) is c.StageState.DONE:
-                time.sleep(_PAUSE_S)  # who shares this core may not be done, and would wait for its turn behind this loop
+                time.sleep(
+                    _PAUSE_S
+                )  # who shares this core may not be done, and would wait for its turn behind this loop
         self.program.close()
         self.say(c.S_STATE, c.StageState.DONE)
 

@@ -1,7 +1,8 @@
 """What recoverability costs: the stages with their journals and commits, beside the same stages without (procs.bench.bare).
 
-    pipeline   ingest, strategy and execution as processes, each on its core, over their rings: a run under the simulated clock,
-               as fast as it goes, without a database. This is the run's throughput.
+    run        ingest, strategy, execution and persistence as processes, with the rings, the cores and the database that a run under
+               the simulated clock has. This is the run's throughput; of the four, three have a journal.
+    pipeline   the same without persistence and its database: what the three do as fast as they can
     a stage    alone, in this process, never waiting: the rings that it reads are filled beforehand with what a backtest of the
                capture gave. Nothing hides its cost here, neither a slower neighbour nor the handshakes of the clock.
 
@@ -14,6 +15,7 @@ shares, and the spread.
 import hashlib
 import os
 import secrets
+import shutil
 import statistics
 import tempfile
 import threading
@@ -28,10 +30,12 @@ import numpy as np
 from procs.bench import bare
 from procs.bench.ring import BenchFailed, together
 from procs.first import prepare
+from procs.launcher import PERSISTENCE_NICE
 from procs.prepare import Prepared, prepare_run
-from procs.run import fold_session
+from procs.run import create_database, fold_session
 from procs.stages.execution import ExecutionStage
 from procs.stages.ingest import IngestStage
+from procs.stages.persistence import PersistenceStage
 from procs.stages.strategy import StrategyStage
 from procs.topology import RECORD_DTYPES, Segments
 from ringsim import control as c
@@ -47,13 +51,13 @@ from ringsim.records import ACCOUNT, NEVER_NS
 from ringsim.ring.layout import SLOTS_OFFSET
 from ringsim.strategy.fold import strategy_init
 
-PIPELINE = "pipeline"
+RUN, PIPELINE = "run", "pipeline"
 _PROGRAMS: dict[str, Callable[[Segments], Any]] = {
     "ingest": IngestStage,
     "strategy": StrategyStage,
     "execution": ExecutionStage,
 }
-SUBJECTS = (*_PROGRAMS, PIPELINE)
+SUBJECTS = (*_PROGRAMS, PIPELINE, RUN)
 _PEERS = {
     "strategy": ("execution", "reports"),
     "execution": ("strategy", "orders"),
@@ -68,8 +72,12 @@ Slice = Callable[[int, int, int], int]
 
 
 class _Session(msgspec.Struct, frozen=True):
-    """A capture folded once: what the rings of a stage alone are filled with. records: of each ring, as int64 words."""
+    """A capture folded once: what the rings of a stage alone are filled with. records: of each ring, as int64 words.
 
+    run: with the capacities that a run has; prepared: with rings that hold all of it.
+    """
+
+    run: Prepared
     prepared: Prepared
     records: dict[str, np.ndarray]
 
@@ -133,19 +141,23 @@ def _session(source: str | None, folder: Path) -> _Session:
     capacities = msgspec.structs.replace(plan.capacities, journal=JOURNAL_ENTRIES, **sizes)
     plan = msgspec.structs.replace(plan, capacities=capacities)
     words = {ring: np.ascontiguousarray(records).view(np.int64).reshape(-1) for ring, records in found.items()}
-    return _Session(msgspec.structs.replace(prepared, plan=plan), words)
+    return _Session(prepared, msgspec.structs.replace(prepared, plan=plan), words)
 
 
 def _pass(session: _Session, subject: str, *, recoverable: bool) -> _Pass:
     plan = session.prepared.plan
-    if subject == PIPELINE:
+    if subject == RUN:
+        plan = session.run.plan
+        shutil.rmtree(plan.folder)  # what the pass before has stored
+        create_database(session.run)
+    elif subject == PIPELINE:
         capacities = msgspec.structs.replace(plan.capacities, market=_MARKET_SLOTS)
         plan = msgspec.structs.replace(plan, capacities=capacities)
     segments = Segments(plan, create=True)
     try:
         prepare(segments)
-        if subject == PIPELINE:
-            return _run(segments, recoverable)
+        if subject in (PIPELINE, RUN):
+            return _run(segments, recoverable, stored=subject == RUN)
         return _alone(session, segments, subject, recoverable)
     finally:
         segments.close()
@@ -173,8 +185,8 @@ def _alone(session: _Session, segments: Segments, stage: str, recoverable: bool)
     return _Pass(seconds, _digest(segments, [_OUTPUTS[stage]], [state]), inputs)
 
 
-def _run(segments: Segments, recoverable: bool) -> _Pass:
-    """The three stages as processes. The time is from the first one's beginning to the last one's end."""
+def _run(segments: Segments, recoverable: bool, *, stored: bool) -> _Pass:
+    """The three stages as processes, and persistence if all is to be stored. From the first one's beginning to the last's end."""
     words, cores = segments.control, segments.plan.cores
     blocks = {stage: block(Stage[stage.upper()]) for stage in _PROGRAMS}
 
@@ -189,14 +201,24 @@ def _run(segments: Segments, recoverable: bool) -> _Pass:
         while not program.done():
             slice_(time.monotonic_ns() + _SLICE_NS, _INPUTS, 0)
         words[at + c.S_EVENT_NS], words[at + c.S_LATE_NS] = began, time.monotonic_ns()
+        words[at + c.S_STATE] = c.StageState.DONE
         program.commit()  # for the digest, and not a part of the time
 
-    def lives(stage: str) -> tuple[str, int, Callable[[], None]]:
-        return stage, cores[stage][0], lambda: life(stage)
+    def persist() -> None:
+        os.nice(PERSISTENCE_NICE)
+        program = PersistenceStage(segments)
+        while any(words[b + c.S_STATE] != c.StageState.DONE for b in blocks.values()) or not program.done():
+            program.slice(time.monotonic_ns() + _SLICE_NS, _INPUTS, 0)
+        words[block(Stage.PERSISTENCE) + c.S_LATE_NS] = time.monotonic_ns()
+        program.close()
 
-    together(*map(lives, _PROGRAMS))
+    def lives(stage: str) -> tuple[str, set[int], Callable[[], None]]:
+        return stage, {cores[stage][0]}, lambda: life(stage)
+
+    anywhere = os.sched_getaffinity(0)
+    together(*map(lives, _PROGRAMS), *[("persistence", anywhere, persist)] * stored)
     began = min(int(words[at + c.S_EVENT_NS]) for at in blocks.values())
-    ended = max(int(words[at + c.S_LATE_NS]) for at in blocks.values())
+    ended = max(int(words[block(stage) + c.S_LATE_NS]) for stage in Stage)
     states = [segments.good(stage) for stage in _PROGRAMS]
     inputs = int(states[0].journal) + sum(int(state.pos.journal) for state in states[1:])
     return _Pass((ended - began) / 1e9, _digest(segments, ["orders", "reports"], states), inputs)

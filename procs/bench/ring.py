@@ -95,8 +95,8 @@ def bench_ring(records: int = 5_000_000, capacity: int = 1024, repeats: int = 9)
     stolen, total = _stolen()
     pair = (cores[0], cores[-1])
     together(
-        ("writer", pair[0], lambda: _write(shared, count, batch, repeats, seconds)),
-        ("reader", pair[1], lambda: _read(shared, count, batch, repeats)),
+        ("writer", {pair[0]}, lambda: _write(shared, count, batch, repeats, seconds)),
+        ("reader", {pair[1]}, lambda: _read(shared, count, batch, repeats)),
     )
     now_stolen, now_total = _stolen()
     if wrong := int(shared.page[at.WRONG] + shared.page[at.WRONG + 1]):
@@ -157,15 +157,15 @@ def _read(shared: _Shared, count: int, batch: int, repeats: int) -> None:
         measured(lambda: at.stream_in(page, consumer, count))
 
 
-def together(*lives: tuple[str, int, Callable[[], None]]) -> None:
-    """Run each life (name, core, what it does) in a process of its own, on its core, to the end of all.
+def together(*lives: tuple[str, set[int], Callable[[], None]]) -> None:
+    """Run each life (name, cores, what it does) in a process of its own, on one of its cores, to the end of all.
 
     BenchFailed if one dies; no child is left. Call it in a process without threads: it forks.
     """
     running: dict[int, str] = {}
     try:
-        for name, core, life in lives:
-            running[_fork(name, core, life)] = name
+        for name, cores, life in lives:
+            running[_fork(name, cores, life)] = name
         while running:
             pid, status = os.waitpid(-1, 0)
             name = running.pop(pid, "")
@@ -177,7 +177,7 @@ def together(*lives: tuple[str, int, Callable[[], None]]) -> None:
             os.waitpid(pid, 0)
 
 
-def _fork(name: str, core: int, life: Callable[[], None]) -> int:
+def _fork(name: str, cores: set[int], life: Callable[[], None]) -> int:
     parent = os.getpid()
     sys.stdout.flush()
     if pid := os.fork():
@@ -185,7 +185,7 @@ def _fork(name: str, core: int, life: Callable[[], None]) -> int:
     try:
         tie_to(parent)
         setproctitle(f"ringsim bench {name}")
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores)
         life()
         os._exit(0)
     except BaseException:

@@ -11,13 +11,15 @@ pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
 @pytest.mark.slow
 def test_with_and_without_the_same_is_published_and_a_share_is_given_for_each():
     found = recovery.bench_recovery(repeats=2, passes=1)
-    assert set(found["share"]) == set(found["digest"]) == {"ingest", "strategy", "execution", "pipeline"}
+    assert set(found["share"]) == set(found["digest"]) == {"ingest", "strategy", "execution", "pipeline", "run"}
     for name, share in found["share"].items():
         low, high = found["share_spread"][name]
         assert low <= share <= high < 1 and found["events_per_s"][name] > 0
-    assert found["events"] == 34_889 and found["inputs"]["pipeline"] == sum(
-        found["inputs"][stage] for stage in ("ingest", "strategy", "execution")
-    ), "alone and together a stage takes the same inputs"
+    alone = sum(found["inputs"][stage] for stage in ("ingest", "strategy", "execution"))
+    assert found["events"] == 34_889
+    assert found["inputs"]["pipeline"] == found["inputs"]["run"] == alone, (
+        "alone and together a stage takes the same inputs"
+    )
 
 
 @pytest.mark.slow
