@@ -1,7 +1,7 @@
 """The loop of every stage: hear the parent, work a slice, report.
 
 Python's signal handlers do not run inside a compiled loop, so a slice is bounded. Inside it the stage beats, and leaves it
-at once when the parent's epoch changes; what costs time (this loop, about 80 us) happens seldom. A stop is a word on the
+at once when the parent's epoch changes; what costs time (this loop, about 50 us) happens seldom. A stop is a word on the
 control page first, SIGTERM second.
 
 Unless the parent says GO, no slice begins: under the simulated clock time stands still. Realtime clock: a change of the parent's
