@@ -73,7 +73,7 @@ class Supervisor:
         self.budget = RestartBudget(plan.restart_budget, plan.restart_window_s)
         self.losses = Losses()
         self._looked_ns = time.monotonic_ns()
-        self.behind = Behind()
+        self.behind = Behind(simulated=plan.simulated)
         self.commands_said: list[tuple[int, int, int]] = []  # simulated clock: message, code, value, as sequenced
         self._queue: deque[tuple[int, int]] = deque()  # commands that ingest has yet to sequence
         self.reasons: dict[str, str] = {}  # why the run is not READY: cause -> words
@@ -318,7 +318,7 @@ class Supervisor:
         """Money waits for the database: when it is far behind, the run is DEGRADED and says why."""
         assert self.segments is not None
         said = self.reasons.get(PERSISTENCE_LAG)
-        reason = self.behind.look(self.segments.rings, self.segments.control, said)
+        reason = self.behind.look(self.segments.rings, self.segments.control, said, time.monotonic_ns())
         if reason is None and said is not None:
             self.heal(PERSISTENCE_LAG)
         elif reason is not None and reason != said:
