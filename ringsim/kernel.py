@@ -192,7 +192,7 @@ def _kind(value: Any) -> Any:
     """What decides a value's numba type, to be compared."""
     if isinstance(value, np.ndarray):
         flags = value.flags
-        return type(value), value.dtype, value.ndim, flags.c_contiguous, flags.writeable, flags.aligned
+        return value.dtype, value.ndim, flags.c_contiguous, flags.writeable, flags.aligned
     if isinstance(value, np.void):
         return type(value), value.dtype
     return (type(value), *map(_kind, value)) if isinstance(value, tuple) else type(value)

@@ -67,4 +67,4 @@ def near_level(book, ring, seq):
 
 def state_words(states: np.ndarray) -> np.ndarray:
     """A stage's state as int64[:], the same memory. states: recarray of one record."""
-    return states.view(np.int64).reshape(-1)
+    return states.view(np.int64, np.ndarray).reshape(-1)

@@ -13,15 +13,17 @@ from procs.prepare import prepare_run
 from procs.stages.execution import ExecutionStage
 from procs.stages.ingest import IngestStage
 from procs.stages.strategy import StrategyStage
+from procs.stages.table import program
 from procs.topology import Segments
-from procs.warmup import _made_up_session
+from procs.warmup import _made_up_session, warm_up
 from ringsim import control as c
+from ringsim import kernel
 from ringsim.atomics import now_ns
 from ringsim.config import load
 from ringsim.fold.journal import HEAD
 from ringsim.fold.positions import MARKET, PEER, TIMER
 from ringsim.fold.rehearsal import E_RECORD, ENTRY_WORDS, NEXT_ENTRY, rehearsal
-from ringsim.records import NEVER_NS, ORDER, OrderKind
+from ringsim.records import NEVER_NS, ORDER, ControlCode, OrderKind, Trading
 from ringsim.strategy.fold import STRATEGY_STATE
 
 STAGES = {"ingest": IngestStage, "strategy": StrategyStage, "execution": ExecutionStage}
@@ -76,7 +78,9 @@ def test_a_waiting_stage_keeps_its_state_its_journal_and_its_rings(plan, scripts
         state, journal = stage.memory.copy(), segments.journals[name]
         practice = stage.practice.twin
         twin = practice.memory.copy()
-        stage.slice(0, 0, 0)  # the first call looks for the compiled code, for longer than what is measured here may last
+        stage.slice(
+            0, 0, 0
+        )  # the first call looks for the compiled code, for longer than what is measured here may last
         stage.slice(now_ns() + LONG_NS, 1000, 0)
         assert (practice.memory != twin).any(), "nothing was rehearsed"
         assert (stage.memory == state).all() and journal.header[HEAD] == 0
@@ -116,3 +120,19 @@ def test_what_rehearses_has_the_types_of_what_runs(plan, scripts, name):
 def test_nothing_to_rehearse_is_no_script():
     nothing = rehearsal(None, STRATEGY_STATE)
     assert nothing.script.size == 0 and nothing.at[NEXT_ENTRY] == 0 and nothing.places.size == 0
+
+
+@pytest.mark.parametrize("clock", ["realtime", "simulated"])
+def test_a_stage_calls_what_the_warm_up_has_found(tmp_path, clock):
+    """A replacement that looked for its compiled code again would be milliseconds late."""
+    prepared = prepare_run(load(overrides={"run.clock": clock}), f"found{os.getpid()}", out=str(tmp_path / "run"))
+    rehearsed = warm_up(prepared.plan, lambda done, total, what: None)
+    found = set(kernel._found)
+    with stages_of(prepared.plan, clock) as segments:
+        for name in STAGES:
+            stage = program(name, segments, *rehearsed.get(name, ()))
+            stage.slice(0, 0, 0)
+            stage.commit()
+            stage.done()
+            stage.say(int(ControlCode.TRADING), int(Trading.ACTIVE))
+    assert found and set(kernel._found) == found
