@@ -172,6 +172,7 @@ class Reason(IntEnum):
     SELF_TRADE = 37
     DUPLICATE_ID = 38
     BAD_ORDER = 39  # unknown kind, type, side or time in force
+    EXCHANGE_RATE = 40  # the venue's limit, not the account's
     # ends
     ASKED = 50  # the strategy, or the operator, cancelled it
     END_OF_FEED = 51

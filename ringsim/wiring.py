@@ -96,6 +96,8 @@ def broker_params(
         whole_fills=given.whole_fills,
         slippage_ticks=given.slippage_ticks if given.slippage_model == "ticks" else 0,
         slippage_cbps=int(given.slippage_bps * 100) if given.slippage_model == "bps" else 0,
+        rate_orders=given.rate_limit_orders if given.rate_limit_model == "windows" else 0,
+        rate_window_ns=given.rate_limit_s * _S,
         snapshot_interval_ns=config.strategy.persistence.snapshot_interval_ms * _MS,
         utc_offset_ns=utc_offset_ns,
         limits=grid.account,

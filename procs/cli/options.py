@@ -86,6 +86,15 @@ Slippage = Annotated[
         show_default="none",
     ),
 ]
+RateLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--rate-limit",
+        metavar="none|N:SECONDS",
+        help="Of the venue: N new orders and replacements in each window of so many seconds; none: any number.",
+        show_default="none",
+    ),
+]
 Limits = Annotated[
     str | None,
     typer.Option(
@@ -98,12 +107,12 @@ Limits = Annotated[
 
 
 def exchange(**options: str | None) -> dict[str, object]:
-    """Key path -> value of the exchange's options, by name (latency=..., None: not given). Raises BadInput."""
+    """Key path -> value of the exchange's options, by name (rate_limit=... for --rate-limit; None: not given). Raises BadInput."""
     from ringsim.config import model_settings
 
     found: dict[str, object] = {}
     for option, text in options.items():
-        found |= model_settings(option, text) if text is not None else {}
+        found |= model_settings(option.replace("_", "-"), text) if text is not None else {}
     if run := found.get("broker.latency_run"):
         from procs.measured import run_folder
 

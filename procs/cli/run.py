@@ -18,6 +18,7 @@ from procs.cli.options import (
     Lot,
     Profile,
     Queue,
+    RateLimit,
     Slippage,
     Strategy,
     Tick,
@@ -95,7 +96,7 @@ def run(
     source: Source = None, tick: Tick = None, lot: Lot = None, strategy: Strategy = None, clock: Clock = None,
     speed: Speed = None, seed: Seed = None, duration: Duration = None,
     latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, slippage: Slippage = None,
-    limits: Limits = None,
+    rate_limit: RateLimit = None, limits: Limits = None,
     profile: Profile = None, config: ConfigFile = None, out: Out = None, live: Live = None, assignments: Assignments = None,
     resume: Resume = None, json: Json = False,
 ) -> None:  # fmt: skip
@@ -104,7 +105,7 @@ def run(
     options: dict[str, object] = {
         "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategy, "run.clock": clock, "run.speed": speed,
         "run.seed": seed, "run.duration_s": duration,
-        **exchange(latency=latency, queue=queue, fills=fills, fees=fees, slippage=slippage, limits=limits),
+        **exchange(latency=latency, queue=queue, fills=fills, fees=fees, slippage=slippage, rate_limit=rate_limit, limits=limits),
     }  # fmt: skip
     adopt = False
     if resume is None:
@@ -127,7 +128,7 @@ def backtest(
     source: Source = None, tick: Tick = None, lot: Lot = None, strategy: Strategy = None, seed: Seed = None,
     duration: Duration = None,
     latency: Latency = None, queue: Queue = None, fills: Fills = None, fees: Fees = None, slippage: Slippage = None,
-    limits: Limits = None,
+    rate_limit: RateLimit = None, limits: Limits = None,
     profile: Profile = None, config: ConfigFile = None, out: Out = None, assignments: Assignments = None, json: Json = False,
 ) -> None:  # fmt: skip
     """The same folds in one process, on the simulated clock: the same digest as `run --clock simulated`."""
@@ -135,7 +136,7 @@ def backtest(
     options: dict[str, object] = {
         "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategy,
         "run.clock": "simulated", "run.seed": seed, "run.duration_s": duration,
-        **exchange(latency=latency, queue=queue, fills=fills, fees=fees, slippage=slippage, limits=limits),
+        **exchange(latency=latency, queue=queue, fills=fills, fees=fees, slippage=slippage, rate_limit=rate_limit, limits=limits),
     }  # fmt: skip
     manifest, prepared = _prepared(options, profile, config, out, assignments)
     from procs.run import Signals, run_backtest

@@ -1,6 +1,7 @@
 """What the exchange does with a record when it arrives: the checks that an order passes, in this order, and its fate.
 
     lifecycle, run      PROVISIONAL: NOT_READY, PAUSED
+    the venue's rate    EXCHANGE_RATE (ringsim.broker.rate)
     validity            BAD_ORDER, BAD_SYMBOL, BAD_PRICE, BAD_QUANTITY, DUPLICATE_ID, NOTIONAL
     book                NO_BOOK, then NOTIONAL again with the prices that it would really pay
     conduct             WOULD_TAKE (post-only), SELF_TRADE, NOT_FILLABLE (FOK), OPEN_ORDERS
@@ -22,6 +23,8 @@ Decided here:
   cannot make it larger than meant. A quantity not above what is filled is BAD_QUANTITY. The same price and no larger
   quantity keeps the place in the queue and passes always, like a cancel; anything else is judged like a new order, and
   joins the end of the queue. Refused, the old order stays as it was: CANCEL_REJECTED with the reason.
+- The venue's rate counts each NEW that arrives while it executes, whatever becomes of it then, and each REPLACE that would be
+  judged; what keeps its place in the queue, what replaces nothing or has no price or quantity, and every cancel is free.
 - CANCEL_ALL cancels what rests of that strategy, bids then asks.
 """
 
@@ -38,6 +41,7 @@ from ringsim.broker.account import (
 )
 from ringsim.broker.matching import probe, take
 from ringsim.broker.orders import find_order, rank_order, reaches, set_status, unrank_order
+from ringsim.broker.rate import rate_passes
 from ringsim.broker.reports import report_answer, report_order, return_credit
 from ringsim.broker.slippage import slipped
 from ringsim.control import RunState
@@ -87,6 +91,7 @@ _WOULD_TAKE, _SELF_TRADE, _NOT_FILLABLE = (
 _OPEN_ORDERS, _NO_LIQUIDITY = np.int64(Reason.OPEN_ORDERS), np.int64(Reason.NO_LIQUIDITY)
 _NONE, _ONE, _NO_SLOT = np.int64(0), np.int64(1), np.int64(-1)
 _UNKNOWN_ORDER, _ASKED = np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.ASKED)
+_EXCHANGE_RATE = np.int64(Reason.EXCHANGE_RATE)
 
 
 @kernel
@@ -97,6 +102,12 @@ def not_executing(s):
     if s.run != _RUNNING:
         return _PAUSED
     return 0
+
+
+@kernel
+def _too_many(s, now):
+    """EXCHANGE_RATE if this window has had its orders; else 0, and one more is counted."""
+    return 0 if rate_passes(s.rate, s.p, now + s.risk.utc_offset_ns) else _EXCHANGE_RATE
 
 
 @kernel
@@ -217,7 +228,9 @@ def act_new(s, now, out):
         _refuse(s, k, _PROVISIONAL, _PROVISIONAL_STATUS, reason, now, out)
         return
     verdict, lots = _NO, 0
-    reason = _invalid(s, a, fresh)
+    reason = _too_many(s, now)
+    if reason == 0:
+        reason = _invalid(s, a, fresh)
     if reason == 0:
         working = s.working[a.side]
         verdict, reason, lots = _judge(s, a.side, a.type, a.tif, a.px, a.qty, working, _NONE, now)
@@ -291,6 +304,8 @@ def act_replace(s, now, out):
     verdict, lots = _NO, 0
     if reason == 0:
         reason = not_executing(s)
+    if reason == 0:
+        reason = _too_many(s, now)
     if reason == 0:
         working = s.working[o.side] - o.left
         verdict, reason, lots = _judge(s, o.side, o.type, o.tif, a.px, a.qty - filled, working, _ONE, now)

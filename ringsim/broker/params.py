@@ -7,6 +7,7 @@ import numpy as np
 
 from ringsim.broker.latency import LATENCY, LatencyModel
 from ringsim.broker.queue import EXPONENT_MAX, QueueModel
+from ringsim.broker.rate import RATE_ORDERS_MAX
 from ringsim.broker.slippage import SLIPPAGE_CBPS_MAX, SLIPPAGE_TICKS_MAX
 from ringsim.limits import MAX_FEE_CBPS, MAX_SYMBOLS
 from ringsim.records import NEVER_NS
@@ -27,6 +28,8 @@ BROKER_PARAMS = np.dtype(
         ("whole_fills", "i8"),
         ("slippage_ticks", "i8"),
         ("slippage_cbps", "i8"),
+        ("rate_orders", "i8"),
+        ("rate_window_ns", "i8"),
         ("snapshot_interval_ns", "i8"),
         ("expiry_ns", "i8"),
     ]
@@ -56,6 +59,8 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     whole_fills: bool = False  # an order fills completely once any of it is executable, a taker at the best price
     slippage_ticks: int = 0  # what a taker pays beyond each level
     slippage_cbps: int = 0  # the same as a share of the level's price, hundredths of a basis point, rounded up
+    rate_orders: int = 0  # new orders and replacements that the venue takes in one window, 0: any number
+    rate_window_ns: int = 10_000_000_000  # length of a window, 1..PERIOD_MAX_NS; windows begin at its multiples of UTC
     snapshot_interval_ns: int = 60_000_000_000  # of the PERIODIC account, 0: none
     expiry_ns: int = 1_000_000_000  # open orders live this long after the end of the feed
     utc_offset_ns: int = 0  # added to `now` gives UTC, for the day of the loss cap
@@ -78,6 +83,8 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "seed": (0, (1 << 63) - 1),
             "slippage_ticks": (0, SLIPPAGE_TICKS_MAX),
             "slippage_cbps": (0, SLIPPAGE_CBPS_MAX),
+            "rate_orders": (0, RATE_ORDERS_MAX),
+            "rate_window_ns": (1, PERIOD_MAX_NS),
             "snapshot_interval_ns": (0, PERIOD_MAX_NS),
             "expiry_ns": (0, PERIOD_MAX_NS),
         }

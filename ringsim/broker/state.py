@@ -9,6 +9,7 @@ from ringsim.book import BOOK
 from ringsim.broker.latency import DELAYS
 from ringsim.broker.moves import MOVES
 from ringsim.broker.params import BROKER_PARAMS
+from ringsim.broker.rate import RATE
 from ringsim.fold.positions import POSITIONS
 from ringsim.ledger import LEDGER
 from ringsim.limits import (
@@ -148,6 +149,7 @@ BROKER_STATE = np.dtype(
         ("in_flight", IN_FLIGHT, (MAX_IN_FLIGHT,)),  # FIFO
         ("in_flight_head", "i8"),
         ("in_flight_count", "i8"),
+        ("rate", RATE),
         ("moves", MOVES),
         ("delays", DELAYS),
         ("book", BOOK),

@@ -8,6 +8,7 @@ Invariants: every value is checked against its key's kind and nowhere else; `exc
 reads. One more model is a row in FORMS, its name in the schema's choices, and a value of the broker's enum.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -23,9 +24,14 @@ class Form(NamedTuple):
     name: str
     fixed: dict[str, object]  # keys that the name decides
     parts: tuple[tuple[str, str], ...] = ()  # what stands after the name: what the help calls it, its key
+    between: str = ","  # what parts them
 
     def __str__(self) -> str:
-        return ":".join(filter(None, (self.name, ",".join(part for part, _ in self.parts))))
+        return self.text(part for part, _ in self.parts)
+
+    def text(self, values: Iterable[str]) -> str:
+        """As a person writes it, with these for its parts."""
+        return ":".join(filter(None, (self.name, self.between.join(values))))
 
     @property
     def is_text(self) -> bool:
@@ -38,6 +44,7 @@ _LATENCIES = (("ENTRY_NS", "broker.entry_latency_ns"), ("RESPONSE_NS", "broker.r
 _JITTERS = (("ENTRY_JITTER_NS", "broker.entry_jitter_ns"), ("RESPONSE_JITTER_NS", "broker.response_jitter_ns"))
 _MOVES = (("NS_PER_BPS", "broker.volatility_ns_per_bps"), ("MOST_NS", "broker.volatility_most_ns"))
 _EXPONENT = (("N", "broker.queue_exponent"),)
+_RATE = (("N", "broker.rate_limit_orders"), ("SECONDS", "broker.rate_limit_s"))
 
 FORMS: dict[str, tuple[Form, ...]] = {
     "latency": (
@@ -62,6 +69,10 @@ FORMS: dict[str, tuple[Form, ...]] = {
         Form("ticks", {"broker.slippage_model": "ticks"}, (("N", "broker.slippage_ticks"),)),
         Form("bps", {"broker.slippage_model": "bps"}, (("N", "broker.slippage_bps"),)),
     ),
+    "rate-limit": (
+        Form("none", {"broker.rate_limit_model": "none"}),
+        Form("", {"broker.rate_limit_model": "windows"}, _RATE, between=":"),
+    ),
     "limits": (Form("enforced", {"risk.limits": "enforced"}), Form("none", {"risk.limits": "none"})),
 }
 
@@ -80,11 +91,13 @@ def model_settings(option: str, text: str) -> dict[str, object]:
     Raises BadInput, one line with the option, what is wrong with the text, and what is allowed.
     """
     forms = FORMS[option]
-    name, colon, rest = text.partition(":") if forms[0].name else ("", ":", text)
-    form = next((form for form in forms if form.name == name), None)
+    name, colon, rest = text.partition(":")
+    form = next((form for form in forms if name and form.name == name), None)
+    if form is None:  # what names no form is all parts, where a form has no name
+        form, colon, rest = next((form for form in forms if not form.name), None), ":", text
     if form is None:
         raise _bad(option, f"unknown {_short(name)}{meant(name, [form.name for form in forms])}")
-    given = [] if not colon else [rest] if form.is_text else rest.split(",")
+    given = [] if not colon else [rest] if form.is_text else rest.split(form.between)
     if len(given) != len(form.parts):
         raise _bad(option, f"{_short(text)} has {len(given)} values where {len(form.parts)} belong")
     found = dict(form.fixed)
@@ -122,7 +135,7 @@ def exchange_models(config: Config) -> dict[str, str]:
     for option in FORMS:
         form = _in_force(config, option)
         values = [given.get(path, _value(config, path)) for _, path in form.parts]
-        found[option] = ":".join(filter(None, (form.name, ",".join(map(_plain, values)))))
+        found[option] = form.text(map(_plain, values))
     return found
 
 
@@ -132,7 +145,7 @@ def idle_keys(config: Config) -> dict[str, str]:
     readers: dict[str, list[str]] = {}
     for form in (form for forms in FORMS.values() for form in forms):
         for _, path in form.parts:
-            readers.setdefault(path, []).append(form.name)
+            readers.setdefault(path, []).append(form.name or str(form))
     return {path: ", ".join(names) for path, names in readers.items() if path not in used}
 
 

@@ -39,6 +39,8 @@ SignedBps = Annotated[Decimal, _within(-_RATES, _RATES, "0.01")]
 LatencyNs = Annotated[int, _within(1, 60_000_000_000, why="zero would let an answer arrive with its question")]
 JitterNs = Annotated[int, _within(0, 60_000_000_000)]
 SlippageTicks = Annotated[int, _within(0, 1_000_000)]
+RateOrders = Annotated[int, _within(1, 1_000_000)]
+RateSeconds = Annotated[int, _within(1, 86_400)]
 EventRate = Annotated[int, _within(0, 100_000)]
 Seed = Annotated[int, _within(0, 2**63 - 1)]
 SizeShare = Annotated[Decimal, _within("0.000001", 1, "0.000001")]
@@ -161,6 +163,9 @@ class Broker(Section, frozen=True, kw_only=True):
     slippage_model: Literal["none", "ticks", "bps"] = "none"
     slippage_ticks: SlippageTicks = 0  # ticks: what a taker pays beyond each level
     slippage_bps: Bps = Decimal(0)  # bps: the same as a share of the level's price, rounded up to a tick
+    rate_limit_model: Literal["none", "windows"] = "none"
+    rate_limit_orders: RateOrders = 50  # windows: new orders and replacements that the venue takes in one
+    rate_limit_s: RateSeconds = 10  # windows: how long one is; they begin at its multiples of UTC
     whole_fills: bool = False  # all of an order once any of it is executable, a taker's at the best price
 
 

@@ -75,6 +75,7 @@ class NaiveBroker:
         self.flying = []  # records on their way, oldest first
         self.taken = {}  # (side, px): lots
         self.last_id = {}
+        self.passed = []  # window of each order that the venue's rate has counted
         self.lifecycle, self.run = READY, RUNNING
         self.snapshot_at = self.expire_at = NEVER_NS
         self.over = self.half_message = False
@@ -534,6 +535,13 @@ class NaiveBroker:
             return Reason.NOT_READY
         return Reason.PAUSED if self.run != RUNNING else 0
 
+    def too_many(self, now):
+        window = (now + self.p.utc_offset_ns) // self.p.rate_window_ns
+        if self.p.rate_orders and self.passed.count(window) == self.p.rate_orders:
+            return Reason.EXCHANGE_RATE
+        self.passed.append(window)
+        return 0
+
     def act_new(self, record, now):
         fresh = self.see_id(record)
         order = self.new_order(record, now)
@@ -543,7 +551,7 @@ class NaiveBroker:
             fields = self.about(order) | {"flag_bits": ReportFlag.RETURNS_CREDIT}
             self.tell(ReportKind.PROVISIONAL, reason, now, **fields)
             return
-        reason = self.nonsense(record, fresh)
+        reason = self.too_many(now) or self.nonsense(record, fresh)
         verdict, lots = Verdict.REJECTED, 0
         if not reason:
             verdict, reason, lots = self.judge(order, order["left"], self.working(order["side"]), True, now)
@@ -647,7 +655,7 @@ class NaiveBroker:
             order |= {"qty_lots": qty, "left": qty - filled}
             self.tell(ReportKind.REPLACED, 0, now, **self.about(order, record, now))
             return
-        reason = reason or self.not_executing()
+        reason = reason or self.not_executing() or self.too_many(now)
         verdict, lots = Verdict.REJECTED, 0
         if not reason:
             working = self.working(order["side"]) - order["left"]

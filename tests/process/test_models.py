@@ -74,7 +74,16 @@ def slippage(folder):
     return EAGER | {"broker__slippage_model": "bps", "broker__slippage_bps": Decimal(3)}
 
 
-@pytest.mark.parametrize("model", [drawn, rows, measured, volatility, slippage])
+def rate(folder):
+    """The venue takes two orders a second."""
+    return EAGER | {
+        "broker__rate_limit_model": "windows",
+        "broker__rate_limit_orders": 2,
+        "broker__rate_limit_s": 1,
+    }
+
+
+@pytest.mark.parametrize("model", [drawn, rows, measured, volatility, slippage, rate])
 def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_path, model):
     settings = model(tmp_path)
     twin, run = backtest(tmp_path, **settings), processes(tmp_path, **settings)

@@ -60,6 +60,12 @@ FORM_ROWS = [(option, form) for option, forms in FORMS.items() for form in forms
         ("slippage", "none", {"slippage_model": "none"}),
         ("slippage", "ticks:1000000", {"slippage_model": "ticks", "slippage_ticks": 1_000_000}),
         ("slippage", "bps:0.01", {"slippage_model": "bps", "slippage_bps": Decimal("0.01")}),
+        ("rate-limit", "none", {"rate_limit_model": "none"}),
+        (
+            "rate-limit",
+            "50:10",
+            {"rate_limit_model": "windows", "rate_limit_orders": 50, "rate_limit_s": 10},
+        ),
         ("fees", "-0.5,2", {"maker_bps": Decimal("-0.5"), "taker_bps": Decimal(2)}),
         ("fees", "0, 100", {"maker_bps": Decimal(0), "taker_bps": Decimal(100)}),
     ],
@@ -123,6 +129,16 @@ NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an a
         ("slippage", "bps:100.01", "--slippage 'bps:100.01': N must be a number from 0 to 100 in steps of 0.01, not 100.01"),
         ("slippage", "bps:0.001", "--slippage 'bps:0.001': N must be a number from 0 to 100 in steps of 0.01, not 0.001"),
         ("slippage", "3", "--slippage: unknown '3'; it takes none|ticks:N|bps:N"),
+        ("rate-limit", "", "--rate-limit: '' has 1 values where 2 belong; it takes none|N:SECONDS"),
+        ("rate-limit", "50", "--rate-limit: '50' has 1 values where 2 belong; it takes none|N:SECONDS"),
+        ("rate-limit", ":50:10", "--rate-limit: ':50:10' has 3 values where 2 belong; it takes none|N:SECONDS"),
+        ("rate-limit", "none:10", "--rate-limit: 'none:10' has 1 values where 0 belong; it takes none|N:SECONDS"),
+        ("rate-limit", "0:10", "--rate-limit '0:10': N must be a whole number from 1 to 1000000, not 0"),
+        ("rate-limit", "1000001:10", "--rate-limit '1000001:10': N must be a whole number from 1 to 1000000, not 1000001"),
+        ("rate-limit", "50:0", "--rate-limit '50:0': SECONDS must be a whole number from 1 to 86400, not 0"),
+        ("rate-limit", "50:86401", "--rate-limit '50:86401': SECONDS must be a whole number from 1 to 86400, not 86401"),
+        ("rate-limit", "50:0.5", "--rate-limit '50:0.5': SECONDS must be a whole number from 1 to 86400, not 0.5"),
+        ("rate-limit", "50,10", "--rate-limit: '50,10' has 1 values where 2 belong; it takes none|N:SECONDS"),
         ("limits", "off", "--limits: unknown 'off'; it takes enforced|none"),
     ],
 )  # fmt: skip
@@ -161,7 +177,7 @@ def texts(option, form):
         else:
             cents = st.integers(int(low * 100) if step else 1, int(high * 100))
             values.append(cents.map(lambda n: f"{(Decimal(n) / 100).normalize():f}"))
-    return st.tuples(*values).map(lambda parts: ":".join(filter(None, (form.name, ",".join(parts)))))
+    return st.tuples(*values).map(form.text)
 
 
 @pytest.mark.parametrize(("option", "form"), FORM_ROWS, ids=[f"{option} {form}" for option, form in FORM_ROWS])
@@ -178,6 +194,7 @@ def test_the_defaults_in_words():
         "fills": "partial",
         "fees": "2,2",
         "slippage": "none",
+        "rate-limit": "none",
         "limits": "enforced",
     }
     assert (
@@ -191,6 +208,7 @@ def test_every_choice_of_a_models_key_has_a_row():
         ("latency", "broker.latency_model"),
         ("queue", "broker.queue_model"),
         ("slippage", "broker.slippage_model"),
+        ("rate-limit", "broker.rate_limit_model"),
         ("limits", "risk.limits"),
     ):
         assert [form.fixed[path] for form in FORMS[option]] == list(kind_of(path).choices)
@@ -211,6 +229,9 @@ def test_a_value_that_the_model_in_force_does_not_read_is_noted_where_it_came_fr
             "mine.toml",
         ): "has no effect with the models in force; it is for power, power2, power3"
     }
+    assert noted(overrides={"broker.rate_limit_s": 3})[("broker.rate_limit_s", "command line")].endswith(
+        "for N:SECONDS"
+    )
     assert noted(overrides=model_settings("latency", "constant:1,1") | model_settings("queue", "power:2")) == {
         ("broker.entry_jitter_ns", "mine.toml"): "has no effect with the models in force; it is for jitter"
     }

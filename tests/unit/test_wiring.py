@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringsim.broker.latency import LatencyModel
-from ringsim.broker.params import DELAY_MAX_NS
+from ringsim.broker.params import DELAY_MAX_NS, PERIOD_MAX_NS
 from ringsim.broker.queue import EXPONENT_MAX, QueueModel
+from ringsim.broker.rate import RATE_ORDERS_MAX
 from ringsim.broker.slippage import SLIPPAGE_CBPS_MAX, SLIPPAGE_TICKS_MAX
 from ringsim.config import Config, limits_in_grid, load, model_settings
 from ringsim.config.kinds import kind_of
@@ -62,6 +63,8 @@ def test_the_founding_defaults_are_the_folds_defaults():
         ("broker.taker_bps", Decimal("0.58"), "broker", "taker_cbps", 58),
         ("broker.slippage_ticks", 3, "broker", "slippage_ticks", 0),  # no model in force reads it
         ("broker.slippage_bps", Decimal("0.29"), "broker", "slippage_cbps", 0),
+        ("broker.rate_limit_orders", 3, "broker", "rate_orders", 0),
+        ("broker.rate_limit_s", 3, "broker", "rate_window_ns", 3_000_000_000),
         ("broker.whole_fills", True, "broker", "whole_fills", True),
         ("run.seed", 13, "broker", "seed", 13),
         ("risk.capital", 50_000, "broker", "cash0", SPOT.amount("50000")),
@@ -87,6 +90,14 @@ def test_a_slippage_arrives_in_its_unit():
         assert (params.slippage_ticks, params.slippage_cbps) == expected
     assert kind_of("broker.slippage_ticks").within.high == SLIPPAGE_TICKS_MAX
     assert kind_of("broker.slippage_bps").within.high * 100 == SLIPPAGE_CBPS_MAX
+
+
+def test_a_rate_limit_arrives_in_its_unit():
+    for option, expected in (("50:10", (50, 10_000_000_000)), ("none", (0, 10_000_000_000))):
+        params = broker_params(load(overrides=model_settings("rate-limit", option)).config, SPOT)
+        assert (params.rate_orders, params.rate_window_ns) == expected
+    assert kind_of("broker.rate_limit_orders").within.high == RATE_ORDERS_MAX
+    assert kind_of("broker.rate_limit_s").within.high * 1_000_000_000 == PERIOD_MAX_NS
 
 
 def test_without_limits_the_account_has_none_and_the_strategy_its_own_size():

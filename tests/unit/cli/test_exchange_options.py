@@ -171,6 +171,19 @@ def test_slippage_is_said_and_paid(backtest):
     assert far["realized_pnl"] < ticks["realized_pnl"] < usual["realized_pnl"]
 
 
+def test_the_venues_rate_refuses_what_is_too_much_in_a_window_and_nothing_else(backtest):
+    usual, found = backtest(*EAGER), backtest(*EAGER, "--rate-limit", "2:1")
+    assert (usual["exchange"]["rate-limit"], found["exchange"]["rate-limit"]) == ("none", "2:1")
+    assert "EXCHANGE_RATE" not in usual["orders"]["rejected"] and found["orders"]["rejected"]["EXCHANGE_RATE"] > 10
+    with sqlite3.connect(found["database"]) as database:
+        windows = database.execute(
+            "SELECT sum(reason != 'EXCHANGE_RATE'), sum(reason = 'EXCHANGE_RATE') FROM orders"
+            " WHERE kind = 'NEW' AND acted_ns > 0 GROUP BY acted_ns / 1000000000"
+        ).fetchall()
+    assert all(passed == 2 if refused else passed <= 2 for passed, refused in windows)
+    assert sum(refused for _, refused in windows) == found["orders"]["rejected"]["EXCHANGE_RATE"]
+
+
 def test_the_option_the_keys_and_the_file_are_the_same_model(backtest, home):
     keys = {
         "latency_model": "jitter",
@@ -220,6 +233,7 @@ def test_a_run_with_chosen_models_is_verified(ringsim, backtest):
         (["--queue", "fast"], "--queue: unknown 'fast'; it takes risk-averse|power:N|log|power2:N|log2|power3:N"),
         (["--fills", "some"], "--fills: unknown 'some'; it takes partial|whole"),
         (["--fees", "2"], "--fees: '2' has 1 values where 2 belong; it takes MAKER_BPS,TAKER_BPS"),
+        (["--rate-limit", "50"], "--rate-limit: '50' has 1 values where 2 belong; it takes none|N:SECONDS"),
         (["--limits", "no"], "--limits: unknown 'no'; did you mean none?; it takes enforced|none"),
     ],
 )  # fmt: skip
