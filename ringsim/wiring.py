@@ -94,6 +94,7 @@ def broker_params(
         queue_model=QueueModel[given.queue_model.upper()],
         queue_n=float(given.queue_exponent),
         whole_fills=given.whole_fills,
+        adverse_pct=given.adverse_pct if given.adverse_fills else 0,
         slippage_ticks=given.slippage_ticks if given.slippage_model == "ticks" else 0,
         slippage_cbps=int(given.slippage_bps * 100) if given.slippage_model == "bps" else 0,
         rate_orders=given.rate_limit_orders if given.rate_limit_model == "windows" else 0,

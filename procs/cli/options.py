@@ -68,8 +68,9 @@ Fills = Annotated[
     str | None,
     typer.Option(
         "--fills",
-        metavar="partial|whole",
-        help="Whole: all of an order once any of it fills.",
+        metavar="partial|whole|adverse:P",
+        help="Whole: all of an order once any of it fills. Adverse: others have a trade at its price, P % of the time, "
+        "where the level holds.",
         show_default="partial",
     ),
 ]

@@ -6,7 +6,8 @@ so it looks at no more levels than there are places to remember them; what is le
 
 Resting: an order trades
 - when the market trades through its price (a trade at a worse price than its own): at its own price;
-- when the market trades at its price and the queue ahead of it is used up (ringsim.broker.queue);
+- when the market trades at its price and the queue ahead of it is used up (ringsim.broker.queue), unless others there had
+  the trade (ringsim.broker.adverse): then it stands at the front;
 - when, at the end of a message, the other side is displayed at its price or better: at its own price, with what is
   available there.
 
@@ -23,8 +24,9 @@ works; it is there to compare with, not to believe.
 
 import numpy as np
 
-from ringsim.book import book_best, book_next
+from ringsim.book import book_best, book_next, book_qty
 from ringsim.broker.account import fill_order
+from ringsim.broker.adverse import others_had
 from ringsim.broker.liquidity import available, known_taken, note_taken
 from ringsim.broker.orders import better, reaches
 from ringsim.broker.queue import queue_executable
@@ -94,6 +96,16 @@ def take(s, k, now, out):
 
 
 @kernel
+def _missed(s, k, seq):
+    """Whether others had the trade that reaches the resting order in slot k at its price. It is in `traded` already."""
+    o = s.orders[k]
+    other = 3 - o.side
+    best = book_best(s.book, other)
+    facing = book_qty(s.book, other, best) if best > 0 else 0
+    return others_had(s.p, book_qty(s.book, o.side, o.px) - o.traded, facing, seq)
+
+
+@kernel
 def trade_fills(s, aggressor, px, qty, seq, now, out):
     """The market traded: fill what it reaches of our orders on the other side.
 
@@ -114,6 +126,8 @@ def trade_fills(s, aggressor, px, qty, seq, now, out):
             lots = min(queue_executable(o.front), qty)  # F may have been below zero before: a level that fell apart
             if lots > 0:
                 o.front = 0.0
+                if not whole and _missed(s, k, seq):
+                    lots = 0
         else:
             lots = qty
         if whole:

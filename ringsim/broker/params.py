@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ringsim.broker.adverse import WHOLE_PCT
 from ringsim.broker.latency import LATENCY, LatencyModel
 from ringsim.broker.queue import EXPONENT_MAX, QueueModel
 from ringsim.broker.rate import RATE_ORDERS_MAX
@@ -26,6 +27,8 @@ BROKER_PARAMS = np.dtype(
         ("queue_model", "i8"),
         ("queue_n", "f8"),
         ("whole_fills", "i8"),
+        ("adverse_pct", "i8"),
+        ("seed", "i8"),
         ("slippage_ticks", "i8"),
         ("slippage_cbps", "i8"),
         ("rate_orders", "i8"),
@@ -57,6 +60,7 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     queue_model: QueueModel = QueueModel.RISK_AVERSE
     queue_n: float = 2.0  # exponent of the power models, 0 < n <= EXPONENT_MAX
     whole_fills: bool = False  # an order fills completely once any of it is executable, a taker at the best price
+    adverse_pct: int = 0  # percent: how often others have a trade at our price whose level holds; not with whole_fills
     slippage_ticks: int = 0  # what a taker pays beyond each level
     slippage_cbps: int = 0  # the same as a share of the level's price, hundredths of a basis point, rounded up
     rate_orders: int = 0  # new orders and replacements that the venue takes in one window, 0: any number
@@ -81,6 +85,7 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "most_ns": (0, DELAY_MAX_NS),
             "first_ns": (0, NEVER_NS - 1),
             "seed": (0, (1 << 63) - 1),
+            "adverse_pct": (0, WHOLE_PCT),
             "slippage_ticks": (0, SLIPPAGE_TICKS_MAX),
             "slippage_cbps": (0, SLIPPAGE_CBPS_MAX),
             "rate_orders": (0, RATE_ORDERS_MAX),

@@ -236,6 +236,9 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         found.append(
             (("broker.latency_rows", "broker.latency_model"), 'names no file; latency_model = "rows" reads one')
         )
+    if config.broker.whole_fills and config.broker.adverse_fills:
+        keys = ("broker.adverse_fills", "broker.whole_fills")
+        found.append((keys, "is true, but so is broker.whole_fills: fills follow one model"))
     run = config.broker.latency_run
     if run == "latest" or (config.broker.latency_model == "measured" and run is None):
         why = "latest is another run tomorrow: name it" if run else "names no run; latency_model = 'measured' reads one"

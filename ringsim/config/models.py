@@ -62,7 +62,11 @@ FORMS: dict[str, tuple[Form, ...]] = {
         Form("log2", {"broker.queue_model": "log2"}),
         Form("power3", {"broker.queue_model": "power3"}, _EXPONENT),
     ),
-    "fills": (Form("partial", {"broker.whole_fills": False}), Form("whole", {"broker.whole_fills": True})),
+    "fills": (
+        Form("partial", {"broker.whole_fills": False, "broker.adverse_fills": False}),
+        Form("whole", {"broker.whole_fills": True, "broker.adverse_fills": False}),
+        Form("adverse", {"broker.whole_fills": False, "broker.adverse_fills": True}, (("P", "broker.adverse_pct"),)),
+    ),
     "fees": (Form("", {}, (("MAKER_BPS", "broker.maker_bps"), ("TAKER_BPS", "broker.taker_bps"))),),
     "slippage": (
         Form("none", {"broker.slippage_model": "none"}),

@@ -39,6 +39,7 @@ SignedBps = Annotated[Decimal, _within(-_RATES, _RATES, "0.01")]
 LatencyNs = Annotated[int, _within(1, 60_000_000_000, why="zero would let an answer arrive with its question")]
 JitterNs = Annotated[int, _within(0, 60_000_000_000)]
 SlippageTicks = Annotated[int, _within(0, 1_000_000)]
+Percent = Annotated[int, _within(0, 100)]
 RateOrders = Annotated[int, _within(1, 1_000_000)]
 RateSeconds = Annotated[int, _within(1, 86_400)]
 EventRate = Annotated[int, _within(0, 100_000)]
@@ -167,6 +168,8 @@ class Broker(Section, frozen=True, kw_only=True):
     rate_limit_orders: RateOrders = 50  # windows: new orders and replacements that the venue takes in one
     rate_limit_s: RateSeconds = 10  # windows: how long one is; they begin at its multiples of UTC
     whole_fills: bool = False  # all of an order once any of it is executable, a taker's at the best price
+    adverse_fills: bool = False  # a trade at an order's price fills it for sure only where its level is about to go
+    adverse_pct: Percent = 50  # adverse_fills: else others there have the trade with this probability
 
 
 class Risk(Section, frozen=True, kw_only=True):

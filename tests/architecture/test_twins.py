@@ -13,7 +13,7 @@ TWINS = {
     "ringsim.strategy": "features strategy scripted divergence",
     "ringsim.market": "feed synthetic",
     "ringsim.market.normalised": "normalised",
-    "ringsim.broker": "broker queue latency slippage",
+    "ringsim.broker": "broker queue latency slippage adverse",
     "ringsim.analysis": "analysis",
     "procs.demo": "demo",
 }

@@ -44,7 +44,7 @@ from ringsim.risk.gate import (
     risk_open,
     risk_round_trip,
 )
-from tests.naive import queue
+from tests.naive import adverse, queue
 from tests.naive.book import NaiveBook
 from tests.naive.latency import Way, latency
 from tests.naive.ledger import NaiveLedger
@@ -348,6 +348,9 @@ class NaiveBroker:
                 reach = min(queue.executable(order["front"]), qty)
                 if reach:
                     order["front"] = 0.0
+                left, facing = self.book.qty(ours, px) - order["traded"], self.book.best(aggressor)
+                if not self.p.whole_fills and adverse.others_had(self.p, left, self.book.qty(aggressor, facing), seq):
+                    reach = 0
             else:
                 reach = qty if (at > px if ours == Side.BUY else at < px) else 0
             if self.p.whole_fills:

@@ -83,7 +83,20 @@ def rate(folder):
     }
 
 
-@pytest.mark.parametrize("model", [drawn, rows, measured, volatility, slippage, rate])
+def adverse(folder):
+    """Others have seven in ten of the trades at a level that holds, in a market of large ticks and deep levels."""
+    market = {
+        "run__source": "synthetic",
+        "sim__duration_s": 20,
+        "sim__sigma": Decimal("0.0001"),
+        "sim__book__level_size": 1,
+        "sim__book__trade_size": Decimal("0.05"),
+        "sim__book__trade_hz": 50,
+    }
+    return EAGER | market | {"broker__adverse_fills": True, "broker__adverse_pct": 70}
+
+
+@pytest.mark.parametrize("model", [drawn, rows, measured, volatility, slippage, rate, adverse])
 def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_path, model):
     settings = model(tmp_path)
     twin, run = backtest(tmp_path, **settings), processes(tmp_path, **settings)
@@ -91,7 +104,7 @@ def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_
     assert run["digest"] == twin["digest"]
     for key in ("exchange", "orders", "fills", "cash", "fees"):
         assert run[key] == twin[key], key
-    usual = backtest(tmp_path, "usual", **EAGER)
+    usual = backtest(tmp_path, "usual", **{k: v for k, v in settings.items() if not k.startswith("broker__")})
     assert usual["digest"] != twin["digest"] and usual["exchange"] != twin["exchange"]
 
 

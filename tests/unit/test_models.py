@@ -55,8 +55,10 @@ FORM_ROWS = [(option, form) for option, forms in FORMS.items() for form in forms
         ("queue", "power2:16", {"queue_model": "power2", "queue_exponent": Decimal(16)}),
         ("queue", "log2", {"queue_model": "log2"}),
         ("queue", "power3:.5", {"queue_model": "power3", "queue_exponent": Decimal("0.5")}),
-        ("fills", "partial", {"whole_fills": False}),
-        ("fills", "whole", {"whole_fills": True}),
+        ("fills", "partial", {"whole_fills": False, "adverse_fills": False}),
+        ("fills", "whole", {"whole_fills": True, "adverse_fills": False}),
+        ("fills", "adverse:0", {"whole_fills": False, "adverse_fills": True, "adverse_pct": 0}),
+        ("fills", "adverse:100", {"whole_fills": False, "adverse_fills": True, "adverse_pct": 100}),
         ("slippage", "none", {"slippage_model": "none"}),
         ("slippage", "ticks:1000000", {"slippage_model": "ticks", "slippage_ticks": 1_000_000}),
         ("slippage", "bps:0.01", {"slippage_model": "bps", "slippage_bps": Decimal("0.01")}),
@@ -119,7 +121,11 @@ NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an a
         ("queue", "power:16.1", "--queue 'power:16.1': N must be a number above 0 and at most 16, not 16.1"),
         ("queue", "power:nan", "--queue 'power:nan': N must be a number above 0 and at most 16, not \"nan\""),
         ("queue", "power:inf", "--queue 'power:inf': N must be a number above 0 and at most 16, not \"inf\""),
-        ("fills", "half", "--fills: unknown 'half'; it takes partial|whole"),
+        ("fills", "half", "--fills: unknown 'half'; it takes partial|whole|adverse:P"),
+        ("fills", "adverse", "--fills: 'adverse' has 0 values where 1 belong; it takes partial|whole|adverse:P"),
+        ("fills", "adverse:-1", "--fills 'adverse:-1': P must be a whole number from 0 to 100, not -1"),
+        ("fills", "adverse:101", "--fills 'adverse:101': P must be a whole number from 0 to 100, not 101"),
+        ("fills", "adverse:0.5", "--fills 'adverse:0.5': P must be a whole number from 0 to 100, not 0.5"),
         ("fees", "2", "--fees: '2' has 1 values where 2 belong; it takes MAKER_BPS,TAKER_BPS"),
         ("fees", "a,2", "--fees 'a,2': MAKER_BPS must be a number from -100 to 100 in steps of 0.01, not \"a\""),
         ("fees", "2,0.001", "--fees '2,0.001': TAKER_BPS must be a number from -100 to 100 in steps of 0.01, not 0.001"),
@@ -213,6 +219,11 @@ def test_every_choice_of_a_models_key_has_a_row():
     ):
         assert [form.fixed[path] for form in FORMS[option]] == list(kind_of(path).choices)
     assert allowed("queue") == QUEUES
+
+
+def test_fills_follow_one_model():
+    with pytest.raises(BadInput, match="fills follow one model"):
+        load(overrides={"broker.whole_fills": True, "broker.adverse_fills": True})
 
 
 def test_a_value_that_the_model_in_force_does_not_read_is_noted_where_it_came_from(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringsim.broker.adverse import WHOLE_PCT
 from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import DELAY_MAX_NS, PERIOD_MAX_NS
 from ringsim.broker.queue import EXPONENT_MAX, QueueModel
@@ -66,6 +67,7 @@ def test_the_founding_defaults_are_the_folds_defaults():
         ("broker.rate_limit_orders", 3, "broker", "rate_orders", 0),
         ("broker.rate_limit_s", 3, "broker", "rate_window_ns", 3_000_000_000),
         ("broker.whole_fills", True, "broker", "whole_fills", True),
+        ("broker.adverse_pct", 30, "broker", "adverse_pct", 0),
         ("run.seed", 13, "broker", "seed", 13),
         ("risk.capital", 50_000, "broker", "cash0", SPOT.amount("50000")),
     ],
@@ -90,6 +92,13 @@ def test_a_slippage_arrives_in_its_unit():
         assert (params.slippage_ticks, params.slippage_cbps) == expected
     assert kind_of("broker.slippage_ticks").within.high == SLIPPAGE_TICKS_MAX
     assert kind_of("broker.slippage_bps").within.high * 100 == SLIPPAGE_CBPS_MAX
+
+
+def test_fills_arrive_as_they_were_chosen():
+    for option, expected in (("partial", (False, 0)), ("whole", (True, 0)), ("adverse:70", (False, 70))):
+        params = broker_params(load(overrides=model_settings("fills", option)).config, SPOT)
+        assert (params.whole_fills, params.adverse_pct) == expected
+    assert kind_of("broker.adverse_pct").within.high == WHOLE_PCT
 
 
 def test_a_rate_limit_arrives_in_its_unit():

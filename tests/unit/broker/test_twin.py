@@ -86,6 +86,7 @@ settings_of_a_run = st.fixed_dictionaries(
         "whole_fills": st.sampled_from([False, False, False, True]),
         "slippage_ticks": st.sampled_from([0, 0, 1, 3]),
         "slippage_cbps": st.sampled_from([0, 0, 9_000]),
+        "adverse_pct": st.sampled_from([0, 0, 50, 100]),
         "rate_orders": st.sampled_from([0, 0, 1, 4]),
         "rate_window_ns": st.sampled_from([3 * MS, 50 * MS]),
         "limits": limits,

@@ -171,6 +171,25 @@ def test_slippage_is_said_and_paid(backtest):
     assert far["realized_pnl"] < ticks["realized_pnl"] < usual["realized_pnl"]
 
 
+def test_adverse_fills_are_drawn_from_the_seed_and_with_0_percent_those_of_partial(backtest):
+    large_ticks = [
+        "sim.seed=1",
+        "sim.sigma=0.0001",
+        "sim.book.level_size=1",
+        "sim.book.trade_size=0.05",
+        "sim.book.trade_hz=50",
+    ]
+    market = ["--source", "synthetic", "--duration", "20", *(part for key in large_ticks for part in ("--set", key))]
+
+    def run(model, *more):
+        return backtest(*EAGER, *market, "--fills", model, *more)
+
+    usual, none, many = run("partial"), run("adverse:0"), run("adverse:100")
+    assert (none["exchange"]["fills"], many["exchange"]["fills"]) == ("adverse:0", "adverse:100")
+    assert none["digest"] == usual["digest"] != many["digest"] and many["fills"] < usual["fills"]
+    assert run("adverse:50")["digest"] == run("adverse:50")["digest"] != run("adverse:50", "--seed", "2")["digest"]
+
+
 def test_the_venues_rate_refuses_what_is_too_much_in_a_window_and_nothing_else(backtest):
     usual, found = backtest(*EAGER), backtest(*EAGER, "--rate-limit", "2:1")
     assert (usual["exchange"]["rate-limit"], found["exchange"]["rate-limit"]) == ("none", "2:1")
@@ -231,7 +250,7 @@ def test_a_run_with_chosen_models_is_verified(ringsim, backtest):
     [
         (["--latency", "constant:0,1"], "--latency 'constant:0,1': ENTRY_NS must be a whole number from 1 to 60000000000"),
         (["--queue", "fast"], "--queue: unknown 'fast'; it takes risk-averse|power:N|log|power2:N|log2|power3:N"),
-        (["--fills", "some"], "--fills: unknown 'some'; it takes partial|whole"),
+        (["--fills", "some"], "--fills: unknown 'some'; it takes partial|whole|adverse:P"),
         (["--fees", "2"], "--fees: '2' has 1 values where 2 belong; it takes MAKER_BPS,TAKER_BPS"),
         (["--rate-limit", "50"], "--rate-limit: '50' has 1 values where 2 belong; it takes none|N:SECONDS"),
         (["--limits", "no"], "--limits: unknown 'no'; did you mean none?; it takes enforced|none"),
