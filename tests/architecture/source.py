@@ -38,6 +38,7 @@ def _names() -> frozenset[str]:
     return frozenset(module.name for module in modules("ringsim", "procs", "tests"))
 
 
+@cache
 def imports(module: Module) -> dict[str, int]:
     """Every module that it imports, wherever the import stands, with its line. `from a import b` is a.b if that is one.
 
