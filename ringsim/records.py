@@ -18,6 +18,10 @@ import numpy as np
 
 NEVER_NS = 1 << 62  # a time that does not come
 
+# Numbers of orders in order-level data, given as orders are entered; a queue stands in their order.
+UNNAMED_ORDER = 0  # displayed when the data begin, and not told apart: ahead of all others
+HIDDEN_ORDER = (1 << 62) - 1  # not displayed: behind all that are
+
 
 class Side(IntEnum):
     NONE = 0
@@ -28,8 +32,8 @@ class Side(IntEnum):
 class EventKind(IntEnum):
     """Of a market event."""
 
-    LEVEL = 1  # side, px, qty: the level's new total quantity, 0 deletes it
-    TRADE = 2  # side: the aggressor; id: trade id
+    LEVEL = 1  # side, px, qty: the level's new total quantity, 0 deletes it; id: of the update or order
+    TRADE = 2  # side: the aggressor; id: of the trade, or of the order that was executed
     PREDICTION = 3
     SNAPSHOT_BEGIN = 4  # the book is empty from here; LEVELs follow
     SNAPSHOT_END = 5  # the book is whole again; id: its update id
@@ -205,7 +209,7 @@ MARKET_EVENT = np.dtype(
         ("recv_ns", "i8"),  # arrival of the bytes, never decreasing
         ("px_ticks", "i8"),
         ("qty_lots", "i8"),
-        ("id", "i8"),  # trade id, update id; of a control event its running number
+        ("id", "i8"),  # of the update, trade or (order-level data) order; of a control event its running number
         ("source_seq", "i8"),  # number of the message in its source, from 0
         ("code", "u2"),  # GapCode, ControlCode
         ("symbol", "u2"),

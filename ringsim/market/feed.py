@@ -89,7 +89,7 @@ FEED_STATE = np.dtype(
         ("recv_ns", "i8"),  # of the newest event
         ("exch_ns", "i8"),
         ("source_seq", "i8"),
-        ("last_id", "i8"),  # L: update id of the book, 0 before the first
+        ("last_id", "i8"),  # L: update id of the book (order-level data: the highest number), 0 before the first
         ("seen_id", "i8"),  # newest update id of any diff, whether it was used or not
         ("fresh", "i8"),  # 1: no diff has followed the snapshot yet
         ("waiting", "i8"),  # number of the first diff that waits for a snapshot, -1 if none
@@ -328,7 +328,7 @@ def _recorded(s, text, entry, number, out):
         if (e.flag_bits & _EXCHANGE_ONLY) == 0:
             book_fold(s.book, e)
         if e.kind in (_E_LEVEL, _E_END):
-            s.last_id = e.id
+            s.last_id = max(s.last_id, e.id)  # numbers of orders go up and down
         s.counts.gaps += e.kind == _E_GAP
         out.count[0] += 1
     s.source_seq = number

@@ -14,7 +14,11 @@ A queue stands in the order of the orders' numbers: NASDAQ gives them as orders 
 open and joins the book at 9:30 keeps its place. (By arrival, 50 of the 160 visible executions of the MSFT excerpt would have
 met somebody ahead of them; by number four do.)
 
-Invariants: a level's quantity is the block plus the orders in its queue; a trade is published before the level that it leaves.
+An event names its order (MARKET_EVENT.id): UNNAMED_ORDER is one of the block, HIDDEN_ORDER one that was not displayed. Events of
+the snapshot have the first message's number: it had been given by then.
+
+Invariants: a level's quantity is the block plus the orders in its queue; a level changes by one order at a time; a trade is
+published before the level that it leaves.
 """
 
 import gzip
@@ -33,7 +37,7 @@ from ringsim.limits import MAX_PRICE_TICKS, MAX_QTY_LOTS
 from ringsim.market.capture import Capture, SourceFile, session_key
 from ringsim.market.instruments import LOBSTER, find_instrument
 from ringsim.market.records import RecordWriter, keep_records
-from ringsim.records import MARKET_EVENT, EventFlag, EventKind, Side
+from ringsim.records import HIDDEN_ORDER, MARKET_EVENT, UNNAMED_ORDER, EventFlag, EventKind, Side
 from ringsim.units import Instrument
 
 NEW, REDUCED, DELETED, EXECUTED, HIDDEN, AUCTION, HALT = range(1, 8)
@@ -97,6 +101,14 @@ class Replay:
         if message.type == NEW and level is not None and level.block >= message.size:
             level.block -= message.size
             level.orders[message.order_id] = message.size
+
+    def number(self, message: Message) -> int:
+        """The number of the order that a message is about, before it is folded."""
+        if message.type == HIDDEN:
+            return HIDDEN_ORDER
+        level = self.levels[message.side].get(message.price)
+        named = message.type == NEW or (level is not None and message.order_id in level.orders)
+        return message.order_id if named else UNNAMED_ORDER
 
     def best(self, side: Side) -> int:
         """Best price of a side, 0 if it is empty."""
@@ -194,6 +206,8 @@ def _message(number: int, row: bytes) -> Message | str:
         return f"has the type {kind}, which LOBSTER has not"
     if time_ns >= _DAY_S * 10**9:
         return "has a time after midnight"
+    if kind < HIDDEN and order_id >= HIDDEN_ORDER:
+        return "has an order number out of range"
     if kind < AUCTION and not (0 < price <= MAX_PRICE_TICKS and 0 < size <= MAX_QTY_LOTS):
         return "has a price or size out of range"
     return Message(number, time_ns, kind, order_id, size, price, Side.BUY if direction > 0 else Side.SELL)
@@ -293,7 +307,6 @@ def _events(
 ) -> Iterator[np.ndarray]:
     """MARKET_EVENT arrays of whole messages."""
     replay, found = Replay(first_row), []
-    updates = trades = 0
 
     def event(m: Message, kind: EventKind, side: Side, price: int, size: int, number: int, last: bool) -> None:
         exch = midnight + m.time_ns
@@ -301,23 +314,23 @@ def _events(
         found.append((0, exch, exch + latency_ns, price, size, number, 0, 0, 0, int(kind), int(side), flag, 0))
 
     first = messages[0]
-    event(first, EventKind.SNAPSHOT_BEGIN, Side.NONE, 0, 0, 0, False)
+    given = first.order_id if first_row and first.type <= EXECUTED else UNNAMED_ORDER
+    event(first, EventKind.SNAPSHOT_BEGIN, Side.NONE, 0, 0, given, False)
     for side, levels in replay.levels.items():
         for price, level in levels.items():
-            event(first, EventKind.LEVEL, side, ticks(price), level.size, 0, False)
-    event(first, EventKind.SNAPSHOT_END, Side.NONE, 0, 0, 0, True)
+            event(first, EventKind.LEVEL, side, ticks(price), level.size, given, False)
+    event(first, EventKind.SNAPSHOT_END, Side.NONE, 0, 0, given, True)
     for m in messages:
         before = m is first and bool(first_row)
         if before:
             replay.name(m)
+        number = replay.number(m)
         trade = None if before and m.type != HIDDEN else replay.fold(m)
         if trade is not None:
-            trades += 1
-            event(m, EventKind.TRADE, trade.aggressor, ticks(trade.price), trade.size, trades, True)
+            event(m, EventKind.TRADE, trade.aggressor, ticks(trade.price), trade.size, number, True)
         if m.type <= EXECUTED and not before:
-            updates += 1
             left = replay.levels[m.side].get(m.price)
-            event(m, EventKind.LEVEL, m.side, ticks(m.price), left.size if left else 0, updates, True)
+            event(m, EventKind.LEVEL, m.side, ticks(m.price), left.size if left else 0, number, True)
         if len(found) >= _PART:
             yield np.array(found, MARKET_EVENT)
             found.clear()

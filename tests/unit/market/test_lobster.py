@@ -13,7 +13,7 @@ from ringsim.errors import BadInput
 from ringsim.market.feed import fold_capture
 from ringsim.market.lobster import DUMMY_PRICE, EXECUTED, prepare_lobster, read_rows
 from ringsim.market.lobstercheck import check_lobster
-from ringsim.records import EventFlag, EventKind, Side
+from ringsim.records import HIDDEN_ORDER, UNNAMED_ORDER, EventFlag, EventKind, Side
 from tests.unit.market.captures import ROOT
 
 RECORDED = ROOT.parent / "shared" / "data" / "lobster"
@@ -70,6 +70,15 @@ def test_a_session_by_hand(tmp_path):
     ]
     assert (events.recv_ns - events.exch_ns)[:-1].tolist() == [1_000_000] * (len(events) - 1)
     assert state[0].book.valid == 1 and book_best(state[0].book, 1) == 0
+
+
+def test_an_event_names_its_order(tmp_path):
+    rows = [("34200.1,1,5,30,1000100,-1", "1000100,50,999900,30"), *BY_HAND[:7]]
+    events, state = fold_capture(prepare_lobster(written(tmp_path, *map(list, zip(*rows, strict=True)))))
+    names = [int(e.id) for e in events[:-1]]
+    assert names[:4] == [5] * 4  # the snapshot
+    assert names[4:] == [9, 8, UNNAMED_ORDER, UNNAMED_ORDER, 8, 8, 9, HIDDEN_ORDER, 8]
+    assert state[0].last_id == 9  # the highest: what a snapshot for a late reader says
 
 
 def test_a_queue_stands_in_the_order_of_its_numbers(tmp_path):
@@ -129,6 +138,7 @@ def test_the_folded_book_is_that_of_a_list_of_orders(tmp_path_factory, data):
         (["90000,1,1,1,1,1"], [], "line 1: has a time after midnight"),
         (["1,1,1,0,1,1"], [], "line 1: has a price or size out of range"),
         (["1,1,1,1,-5,1"], [], "line 1: has a price or size out of range"),
+        ([f"1,1,{HIDDEN_ORDER},1,1,1"], [], "line 1: has an order number out of range"),
         (["2,1,1,1,1,1", "1,1,1,1,1,1"], [], "line 2: its time lies before"),
         (["1,1,1,1,1,2"], [], "line 1: is no message row"),
         (["1,1,1,1,1,1"], ["1,2,3"], "book.csv line 1: is no book row"),
