@@ -60,7 +60,7 @@ Queue = Annotated[
     typer.Option(
         "--queue",
         metavar="MODEL",
-        help="Place in the queue: risk-averse, power:N, log, power2:N, log2, power3:N.",
+        help="Place in the queue: risk-averse, power:N, log, power2:N, log2, power3:N, fifo (order-level sources).",
         show_default="risk-averse",
     ),
 ]

@@ -204,7 +204,7 @@ def _settle(s, k, now, out):
     elif stopped or o.type == _MARKET or (o.tif != _GTC and o.tif != _POST_ONLY):
         cancel_order(s, k, _NO_LIQUIDITY, now, out)
     else:
-        o.front, o.traded = float(book_qty(s.book, o.side, o.px)), 0
+        o.front, o.traded, o.newest_id = float(book_qty(s.book, o.side, o.px)), 0, s.newest_id
         rank_order(s, k)
 
 

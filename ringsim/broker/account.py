@@ -80,7 +80,7 @@ def place_order(s, a, now):
     o.order_id, o.strategy, o.symbol = a.order_id, a.strategy, a.symbol
     o.side, o.type, o.tif = a.side, a.type, a.tif
     o.px, o.qty, o.left = a.px, a.qty, a.qty
-    o.front, o.traded, o.filled_seq = 0.0, 0, -1
+    o.front, o.traded, o.newest_id, o.filled_seq = 0.0, 0, 0, -1
     o.trigger_seq, o.trigger_ns = a.trigger_seq, a.trigger_ns
     o.created_ns, o.received_ns, o.acted_ns = a.created_ns, a.received_ns, now
     return k

@@ -40,13 +40,14 @@ from ringsim.broker.account import (
     watch_account,
 )
 from ringsim.broker.delays import no_delays
+from ringsim.broker.fifo import fifo_front
 from ringsim.broker.latency import TABLED, LatencyModel, latency_entry, session_ns
 from ringsim.broker.liquidity import forget_taken, level_was_set
 from ringsim.broker.matching import cross_fills, crossed, trade_fills
 from ringsim.broker.moves import moves_cbps, moves_look
 from ringsim.broker.orders import orders_clear, watched
 from ringsim.broker.params import BrokerParams
-from ringsim.broker.queue import queue_depth
+from ringsim.broker.queue import QueueModel, queue_depth
 from ringsim.broker.reports import report_account, report_answer, report_received
 from ringsim.broker.state import BROKER_STATE
 from ringsim.control import RunState
@@ -70,6 +71,7 @@ from ringsim.records import (
 from ringsim.risk.gate import risk_account, risk_control, risk_open
 
 _NEVER = NEVER_NS
+_FIFO = np.int64(QueueModel.FIFO)
 _QUIET, _CROSS, _ALL = np.int64(0), np.int64(1), np.int64(2)  # what an event still asks for after the quiet fold
 _NONE, _NO_SLOT, _NO_EVENT = np.int64(0), np.int64(-1), np.int64(-1)
 _BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
@@ -120,6 +122,7 @@ def broker_init(params: BrokerParams, delays: np.ndarray | None = None) -> np.nd
     s.timer_ns, s.next_ns, s.snapshot_ns, s.expire_ns = NEVER_NS, NEVER_NS, NEVER_NS, NEVER_NS
     s.feed_ns = NEVER_NS if params.realtime else 0
     s.look_ns = 0 if params.latency_model == LatencyModel.VOLATILITY else NEVER_NS
+    s.newest_id = 0 if params.queue_model == QueueModel.FIFO else NEVER_NS
     s.delays = table
     s.cause_seq = -1
     return state
@@ -165,7 +168,11 @@ def _watched_level(s, ev, side, px):
         after = book_qty(s.book, side, px)
         for i in range(s.ranked[side]):
             o = s.orders[s.rank[side, i]]
-            if o.px == px:
+            if o.px != px:
+                continue
+            if s.p.queue_model == _FIFO:
+                o.front = fifo_front(o.front, o.newest_id, ev.id, before, after)
+            else:
                 o.front = queue_depth(s.p.queue_model, s.p.queue_n, o.front, o.traded, before, after)
                 o.traded = 0
         level_was_set(s, side, px, after)
@@ -238,6 +245,8 @@ def _fold_quietly(s, ev):
     last = (ev.flag_bits & _LAST) != 0
     if kind == _LEVEL:
         side, px = np.int64(ev.side) & 3, ev.px_ticks
+        if ev.id > s.newest_id:
+            s.newest_id = ev.id
         if watched(s, side, px):
             return _ALL
         ready = book_fold(s.book, ev)
@@ -278,7 +287,7 @@ def _fold_with_orders(s, ev, what, seq, now, out):
             side = np.int64(ev.side)
             if ev.qty_lots > 0 and side in (_BUY, _SELL):
                 s.cause_seq, s.cause_ns = seq, ev.recv_ns
-                trade_fills(s, side, ev.px_ticks, ev.qty_lots, seq, now, out)
+                trade_fills(s, side, ev.px_ticks, ev.qty_lots, ev.id, seq, now, out)
         else:
             ready = _rare_event(s, ev, seq, now, out)
     if ready and s.open_orders > 0 and crossed(s):

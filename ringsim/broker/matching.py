@@ -6,7 +6,7 @@ so it looks at no more levels than there are places to remember them; what is le
 
 Resting: an order trades
 - when the market trades through its price (a trade at a worse price than its own): at its own price;
-- when the market trades at its price and the queue ahead of it is used up (ringsim.broker.queue), unless others there had
+- when the market trades at its price and the queue ahead of it is used up (ringsim.broker.queue, fifo), unless others there had
   the trade (ringsim.broker.adverse): then it stands at the front;
 - when, at the end of a message, the other side is displayed at its price or better: at its own price, with what is
   available there.
@@ -27,9 +27,10 @@ import numpy as np
 from ringsim.book import book_best, book_next, book_qty
 from ringsim.broker.account import fill_order
 from ringsim.broker.adverse import others_had
+from ringsim.broker.fifo import fifo_executable
 from ringsim.broker.liquidity import available, known_taken, note_taken
 from ringsim.broker.orders import better, reaches
-from ringsim.broker.queue import queue_executable
+from ringsim.broker.queue import QueueModel, queue_executable
 from ringsim.broker.slippage import slipped
 from ringsim.kernel import kernel
 from ringsim.limits import TAKEN_LEVELS
@@ -39,6 +40,7 @@ _BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
 _MAKER, _TAKER = np.int64(Liquidity.MAKER), np.int64(Liquidity.TAKER)
 _MARKET = np.int64(OrderType.MARKET)
 _NO_EVENT = np.int64(-1)
+_FIFO = np.int64(QueueModel.FIFO)
 
 
 @kernel
@@ -106,10 +108,10 @@ def _missed(s, k, seq):
 
 
 @kernel
-def trade_fills(s, aggressor, px, qty, seq, now, out):
+def trade_fills(s, aggressor, px, qty, order_id, seq, now, out):
     """The market traded: fill what it reaches of our orders on the other side.
 
-    aggressor: side that took. px: ticks. qty: lots, >= 1. seq: of the market event.
+    aggressor: side that took. px: ticks. qty: lots, >= 1. order_id: who was executed (FIFO). seq: of the market event.
     """
     side = 3 - aggressor
     whole = s.p.whole_fills != 0
@@ -120,7 +122,9 @@ def trade_fills(s, aggressor, px, qty, seq, now, out):
         o = s.orders[k]
         if better(side, px, o.px):
             return
-        if o.px == px:
+        if o.px == px and s.p.queue_model == _FIFO:
+            lots = fifo_executable(o.front, o.newest_id, order_id, qty)
+        elif o.px == px:
             o.front -= qty
             o.traded += qty
             lots = min(queue_executable(o.front), qty)  # F may have been below zero before: a level that fell apart

@@ -14,7 +14,8 @@ changes by something other than trades, the models differ in how much of a decre
 families are those of hftbacktest's ProbQueueModel.) Once F < 0 the trade went past everybody ahead: round(-F) lots are
 executable, and whoever executes them puts F back to 0; a trade that reaches less than half a lot into the order leaves F.
 
-Pure functions of numbers; the exact twins are tests/naive/queue.py. RISK_AVERSE computes in whole numbers only.
+Pure functions of numbers; the exact twins are tests/naive/queue.py. RISK_AVERSE computes in whole numbers only. FIFO is no
+estimate: ringsim.broker.fifo.
 """
 
 import math
@@ -32,6 +33,7 @@ class QueueModel(IntEnum):
     POWER2 = 3
     LOG2 = 4
     POWER3 = 5
+    FIFO = 6  # order-level data only
 
 
 EXPONENT_MAX = 16.0  # (2**41)**16 is still far from the end of float64
@@ -44,7 +46,7 @@ _POWER2, _LOG2 = int(QueueModel.POWER2), int(QueueModel.LOG2)
 def probability_behind(model, n, front_lots, back_lots):
     """Probability that a decrease of the level happened behind our order.
 
-    model: a QueueModel but RISK_AVERSE. n: exponent, 0 < n <= EXPONENT_MAX. front_lots, back_lots: float64; what is below
+    model: a QueueModel but RISK_AVERSE and FIFO. n: exponent, 0 < n <= EXPONENT_MAX. front_lots, back_lots: float64; what is below
     zero counts as zero. Returns float64 in [0, 1]; 1.0 when both are zero.
     """
     front, back = max(front_lots, 0.0), max(back_lots, 0.0)
@@ -65,7 +67,8 @@ def probability_behind(model, n, front_lots, back_lots):
 def queue_depth(model, n, front_lots, traded_lots, before_lots, after_lots):
     """Quantity ahead after the level was set, lots, float64.
 
-    traded_lots: traded at the level since it was last set: that part of the decrease was already taken from the front.
+    model: a QueueModel but FIFO. traded_lots: traded at the level since it was last set: that part of the decrease was already
+    taken from the front.
     before_lots, after_lots: the level's quantity before and after, lots. Never above after_lots.
     """
     after = float(after_lots)

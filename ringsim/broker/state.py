@@ -43,6 +43,7 @@ OPEN_ORDER = np.dtype(
         ("ranked", "i8"),  # 1 while it rests
         ("front", "f8"),  # F: lots ahead of it
         ("traded", "i8"),  # lots traded at its level since the level was last set
+        ("newest_id", "i8"),  # FIFO: the highest order number displayed when it joined its level
         ("filled_seq", "i8"),  # market event that last filled it, -1 none
         ("trigger_seq", "i8"),
         ("trigger_ns", "i8"),
@@ -103,6 +104,7 @@ BROKER_STATE = np.dtype(
         ("open_orders", "i8"),  # resting
         ("mid_message", "i8"),  # 1 between the levels of one message: nothing acts on half of it
         ("look_ns", "i8"),  # when to look at the mid's way next; NEVER_NS: no model asks
+        ("newest_id", "i8"),  # highest order number displayed so far; NEVER_NS: no model asks
         ("own_best", "i8", (4,)),  # by side: best own resting price; 0 (bids) or NEVER_NS (asks) if there is none
         (
             "watch_bits",

@@ -61,6 +61,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         Form("power2", {"broker.queue_model": "power2"}, _EXPONENT),
         Form("log2", {"broker.queue_model": "log2"}),
         Form("power3", {"broker.queue_model": "power3"}, _EXPONENT),
+        Form("fifo", {"broker.queue_model": "fifo"}),
     ),
     "fills": (
         Form("partial", {"broker.whole_fills": False, "broker.adverse_fills": False}),

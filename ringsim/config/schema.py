@@ -148,7 +148,7 @@ class Strategy(Section, frozen=True, kw_only=True):
 class Broker(Section, frozen=True, kw_only=True):
     """The paper broker: how the exchange behaves. docs/exchange.md has the models' formulas."""
 
-    queue_model: Literal["risk_averse", "power", "log", "power2", "log2", "power3"] = "risk_averse"
+    queue_model: Literal["risk_averse", "power", "log", "power2", "log2", "power3", "fifo"] = "risk_averse"
     queue_exponent: Annotated[Decimal, _within(SMALL, 16)] = Decimal(2)  # of power, power2 and power3
     latency_model: Literal["constant", "jitter", "rows", "measured", "volatility"] = "constant"
     entry_latency_ns: LatencyNs = 1_000_000  # order to exchange; jitter: the least

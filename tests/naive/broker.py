@@ -6,6 +6,7 @@ Reports are dicts with the names of REPORT or ACCOUNT. Risk is the real gate on 
 import numpy as np
 
 from ringsim.broker.latency import ENTRY, RESPONSE, LatencyModel
+from ringsim.broker.queue import QueueModel
 from ringsim.limits import (
     IN_FLIGHT_CANCELS,
     MAX_ACCOUNT_NOTIONAL,
@@ -76,6 +77,7 @@ class NaiveBroker:
         self.taken = {}  # (side, px): lots
         self.last_id = {}
         self.passed = []  # window of each order that the venue's rate has counted
+        self.newest = 0  # highest number of an order that was displayed
         self.lifecycle, self.run = READY, RUNNING
         self.snapshot_at = self.expire_at = NEVER_NS
         self.over = self.half_message = False
@@ -302,7 +304,7 @@ class NaiveBroker:
         elif kind == EventKind.TRADE:
             ready = last and self.valid
             if self.valid and ev["qty_lots"] > 0 and ev["side"] in (1, 2):
-                self.trade(Side(ev["side"]), ev["px_ticks"], ev["qty_lots"], seq, now)
+                self.trade(Side(ev["side"]), ev["px_ticks"], ev["qty_lots"], ev["id"], seq, now)
         elif kind in (EventKind.QUOTE, EventKind.PREDICTION):
             ready = last and self.valid
         elif kind == EventKind.CONTROL:
@@ -321,12 +323,17 @@ class NaiveBroker:
     def level(self, ev):
         side, px = Side(ev["side"]), ev["px_ticks"]
         live = self.valid and not ev["flag_bits"] & EventFlag.REFRESH
+        self.newest = max(self.newest, ev["id"])
         before = self.book.qty(side, px)
         ready = self.book.fold(ev["kind"], side, px, ev["qty_lots"], ev["flag_bits"])
         if live:
             after = self.book.qty(side, px)
             for order in self.resting:
-                if (order["side"], order["px_ticks"]) == (side, px):
+                if (order["side"], order["px_ticks"]) != (side, px):
+                    continue
+                if self.p.queue_model == QueueModel.FIFO:
+                    order["front"] = queue.fifo_front(order["front"], order["newest"], ev["id"], before, after)
+                else:
                     order["front"] = queue.depth(
                         self.p.queue_model, self.p.queue_n, order["front"], order["traded"], before, after
                     )
@@ -337,12 +344,14 @@ class NaiveBroker:
                     del self.taken[side, px]
         return ready
 
-    def trade(self, aggressor, px, qty, seq, now):
+    def trade(self, aggressor, px, qty, number, seq, now):
         ours = opposite(aggressor)
         had = 0
         for order in self.priority(ours):
             at = order["px_ticks"]
-            if at == px:
+            if at == px and self.p.queue_model == QueueModel.FIFO:
+                reach = queue.fifo_executable(order["front"], order["newest"], number, qty)
+            elif at == px:
                 order["front"] -= qty
                 order["traded"] += qty
                 reach = min(queue.executable(order["front"]), qty)
@@ -639,7 +648,7 @@ class NaiveBroker:
             self.cancel(order, Reason.NO_LIQUIDITY, now)
             return
         order["front"] = float(self.book.qty(order["side"], order["px_ticks"]))
-        order["traded"] = 0
+        order["traded"], order["newest"] = 0, self.newest
         self.resting.append(order)
 
     def replace(self, order, record, now):

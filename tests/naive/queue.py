@@ -39,3 +39,16 @@ def depth(model, n, front, traded, before, after):
 def executable(front):
     """round(-F), halves up, as soon as F < 0."""
     return math.floor(-front + Fraction(1, 2)) if front < 0 else 0
+
+
+def fifo_front(front, newest, number, before, after):
+    """F after the order `number` took the level from `before` to `after`; `newest` was the last one displayed when we joined."""
+    if number <= newest:
+        front += after - before
+    return min(max(front, 0), after)
+
+
+def fifo_executable(front, newest, number, qty):
+    """All of a trade that passed us by, as soon as nobody is ahead."""
+    passed_us_by = number > newest and not front
+    return qty if passed_us_by else 0

@@ -55,6 +55,7 @@ FORM_ROWS = [(option, form) for option, forms in FORMS.items() for form in forms
         ("queue", "power2:16", {"queue_model": "power2", "queue_exponent": Decimal(16)}),
         ("queue", "log2", {"queue_model": "log2"}),
         ("queue", "power3:.5", {"queue_model": "power3", "queue_exponent": Decimal("0.5")}),
+        ("queue", "fifo", {"queue_model": "fifo"}),
         ("fills", "partial", {"whole_fills": False, "adverse_fills": False}),
         ("fills", "whole", {"whole_fills": True, "adverse_fills": False}),
         ("fills", "adverse:0", {"whole_fills": False, "adverse_fills": True, "adverse_pct": 0}),
@@ -87,7 +88,7 @@ LATENCIES = (
     "constant:ENTRY_NS,RESPONSE_NS|jitter:ENTRY_NS,RESPONSE_NS,ENTRY_JITTER_NS,RESPONSE_JITTER_NS|"
     "rows:FILE|measured:RUN|volatility:ENTRY_NS,RESPONSE_NS,NS_PER_BPS,MOST_NS"
 )
-QUEUES = "risk-averse|power:N|log|power2:N|log2|power3:N"
+QUEUES = "risk-averse|power:N|log|power2:N|log2|power3:N|fifo"
 NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an answer arrive with its question)"
 
 
@@ -117,6 +118,7 @@ NANOSECONDS = "must be a whole number from 1 to 60000000000 (zero would let an a
         ("queue", "power", f"--queue: 'power' has 0 values where 1 belong; it takes {QUEUES}"),
         ("queue", "log:2", f"--queue: 'log:2' has 1 values where 0 belong; it takes {QUEUES}"),
         ("queue", "log:", f"--queue: 'log:' has 1 values where 0 belong; it takes {QUEUES}"),
+        ("queue", "fifo:1", f"--queue: 'fifo:1' has 1 values where 0 belong; it takes {QUEUES}"),
         ("queue", "power:0", "--queue 'power:0': N must be a number above 0 and at most 16, not 0"),
         ("queue", "power:16.1", "--queue 'power:16.1': N must be a number above 0 and at most 16, not 16.1"),
         ("queue", "power:nan", "--queue 'power:nan': N must be a number above 0 and at most 16, not \"nan\""),

@@ -35,10 +35,11 @@ qty = st.sampled_from([1, 1, 2, 3, 5, 8, 20])
 strategy = st.sampled_from([0, 0, 0, 1])
 tif = st.sampled_from([Tif.GTC, Tif.GTC, Tif.GTC, Tif.IOC, Tif.FOK, Tif.POST_ONLY])
 
+number = st.integers(0, 9)  # of the order that an event is about, for the model that asks
 level = st.tuples(
-    st.just("level"), side, px, st.sampled_from([0, 0, 1, 3, 6, 10]), st.sampled_from([True] * 5 + [False])
+    st.just("level"), side, px, st.sampled_from([0, 0, 1, 3, 6, 10]), st.sampled_from([True] * 5 + [False]), number
 )
-trade = st.tuples(st.just("trade"), side, px, qty)
+trade = st.tuples(st.just("trade"), side, px, qty, number)
 new = st.tuples(st.just("new"), side, px, qty, tif, strategy)
 near = st.tuples(st.just("near"), side, st.integers(-2, 2), qty, tif, strategy)
 market = st.tuples(st.just("market"), side, qty, st.sampled_from([Tif.GTC, Tif.IOC, Tif.FOK]))
@@ -187,7 +188,7 @@ def test_resting_quantity_fills_at_most_once(steps):
     offered = {s: sum(lots for lots in v.naive.book.levels[s].values()) for s in (BUY, SELL)}
     for one in steps:
         if one[0] == "level":
-            _, which, price, lots, _ = one
+            _, which, price, lots, *_ = one
             offered[which] += max(0, lots - v.naive.book.qty(which, price))
         elif one[0] == "trade":
             offered[one[1]] += one[3]

@@ -95,13 +95,14 @@ class Venue:
         assert self.s.ledger.position_lots == signed
         return got
 
-    def feed(self, kind, side=0, px=0, qty=0, last=True, code=0, refresh=False, symbol=None, compare=True):
+    def feed(self, kind, side=0, px=0, qty=0, last=True, code=0, refresh=False, symbol=None, compare=True, number=0):
         flags = (EventFlag.LAST if last else 0) | (EventFlag.REFRESH if refresh else 0)
         fields = {
             "kind": int(kind),
             "side": int(side),
             "px_ticks": px,
             "qty_lots": qty,
+            "id": number,
             "flag_bits": int(flags),
             "code": int(code),
             "symbol": self.params.symbol if symbol is None else symbol,
@@ -152,11 +153,11 @@ class Venue:
                 self.feed(EventKind.LEVEL, side, px, qty, last=False)
         return self.feed(EventKind.SNAPSHOT_END)
 
-    def level(self, side, px, qty, last=True):
-        return self.feed(EventKind.LEVEL, side, px, qty, last)
+    def level(self, side, px, qty, last=True, number=0):
+        return self.feed(EventKind.LEVEL, side, px, qty, last, number=number)
 
-    def trade(self, aggressor, px, qty):
-        return self.feed(EventKind.TRADE, aggressor, px, qty)
+    def trade(self, aggressor, px, qty, number=0):
+        return self.feed(EventKind.TRADE, aggressor, px, qty, number=number)
 
     def control(self, code, value=0):
         return self.feed(EventKind.CONTROL, code=code, qty=int(value))

@@ -249,7 +249,7 @@ def test_a_run_with_chosen_models_is_verified(ringsim, backtest):
     ("arguments", "line"),
     [
         (["--latency", "constant:0,1"], "--latency 'constant:0,1': ENTRY_NS must be a whole number from 1 to 60000000000"),
-        (["--queue", "fast"], "--queue: unknown 'fast'; it takes risk-averse|power:N|log|power2:N|log2|power3:N"),
+        (["--queue", "fast"], "--queue: unknown 'fast'; it takes risk-averse|power:N|log|power2:N|log2|power3:N|fifo"),
         (["--fills", "some"], "--fills: unknown 'some'; it takes partial|whole|adverse:P"),
         (["--fees", "2"], "--fees: '2' has 1 values where 2 belong; it takes MAKER_BPS,TAKER_BPS"),
         (["--rate-limit", "50"], "--rate-limit: '50' has 1 values where 2 belong; it takes none|N:SECONDS"),
@@ -263,9 +263,9 @@ def test_a_wrong_model_is_one_line_and_2(ringsim, home, command, arguments, line
 
 
 def test_a_wrong_key_is_named_with_its_path(ringsim):
-    answer = ringsim("config", "check", "--set", "broker.queue_model=fifo", "--set", "broker.entry_jitter_ns=-1")
+    answer = ringsim("config", "check", "--set", "broker.queue_model=first", "--set", "broker.entry_jitter_ns=-1")
     assert answer.code == 2 and answer.err.splitlines()[1:] == [
-        "  broker.queue_model (command line): must be one of risk_averse, power, log, power2, log2, power3, not 'fifo'",
+        "  broker.queue_model (command line): must be one of risk_averse, power, log, power2, log2, power3, fifo, not 'first'",
         "  broker.entry_jitter_ns (command line): must be a whole number from 0 to 60000000000, not -1",
     ]
 

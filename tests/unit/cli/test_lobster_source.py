@@ -34,6 +34,24 @@ def test_a_run_on_it_names_its_symbol_its_files_and_is_repeated(ringsim, files):
     assert ringsim("verify", "latest", "--json").json["result"] == "same"
 
 
+def test_the_exact_place_in_the_queue_is_a_model_of_the_run(ringsim, files):
+    given = ["--source", files, "--set", "strategy.risk_limits.max_order_size=10"]
+    found = ringsim("backtest", *given, "--queue", "fifo", "--json").json
+    assert found["exchange"]["queue"] == "fifo" and found["exit_state"] == "DONE"
+    assert ringsim("verify", "latest", "--json").json["result"] == "same"
+
+
+@pytest.mark.parametrize("command", ["run", "backtest"])
+@pytest.mark.parametrize("source", ["sample", "synthetic", "replay:no.gz", "events:no.npz"])
+def test_it_is_refused_in_a_line_where_the_data_have_levels_alone(ringsim, home, command, source):
+    for given in (["--queue", "fifo"], ["--set", "broker.queue_model=fifo"]):
+        answer = ringsim(command, "--source", source, *given)
+        assert answer.code == 2 and answer.out == "" and answer.err.count("\n") == 1
+        assert answer.err.startswith("ringsim: the queue model fifo follows single orders: it needs order-level data, ")
+        assert "lobster:MSG.csv[,BOOK.csv]" in answer.err and f"the source {source} has levels alone" in answer.err
+        assert not (home / "runs").exists()
+
+
 def test_its_check_compares_every_row_and_lists_every_exception(ringsim, home, files):
     answer = ringsim("feed", "check", files)
     assert answer.code == 0 and "4 of 4 rows have the book file's best prices, 0 of them" in answer.out
