@@ -239,6 +239,9 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     if config.broker.whole_fills and config.broker.adverse_fills:
         keys = ("broker.adverse_fills", "broker.whole_fills")
         found.append((keys, "is true, but so is broker.whole_fills: fills follow one model"))
+    if config.broker.adverse_fills and config.broker.queue_model == "fifo":
+        keys = ("broker.adverse_fills", "broker.queue_model")
+        found.append((keys, "is true, but with the queue model fifo the data say who had each trade"))
     run = config.broker.latency_run
     if run == "latest" or (config.broker.latency_model == "measured" and run is None):
         why = "latest is another run tomorrow: name it" if run else "names no run; latency_model = 'measured' reads one"

@@ -226,6 +226,8 @@ def test_every_choice_of_a_models_key_has_a_row():
 def test_fills_follow_one_model():
     with pytest.raises(BadInput, match="fills follow one model"):
         load(overrides={"broker.whole_fills": True, "broker.adverse_fills": True})
+    with pytest.raises(BadInput, match="the data say who had each trade"):
+        load(overrides={"broker.queue_model": "fifo", "broker.adverse_fills": True})
 
 
 def test_a_value_that_the_model_in_force_does_not_read_is_noted_where_it_came_from(tmp_path):
