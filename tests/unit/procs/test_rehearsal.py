@@ -61,7 +61,7 @@ def test_the_made_up_session_has_what_costs_time(scripts):
     script = scripts["strategy"][0]
     streams = script.entries.reshape(-1, ENTRY_WORDS)[:, 0]
     assert {MARKET, PEER, TIMER} <= set(streams)
-    before, after = (words.view(STRATEGY_STATE)[0] for words in (script.before, script.after))
+    before, after = (words.view(STRATEGY_STATE).view(np.recarray)[0] for words in (script.before, script.after))
     assert after.signals - before.signals >= 4 and after.decisions - before.decisions >= 20
     orders = scripts["execution"][0].entries.reshape(-1, ENTRY_WORDS)
     kinds = {int(OrderKind.NEW), int(OrderKind.CANCEL)}
