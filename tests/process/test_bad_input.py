@@ -283,7 +283,8 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_what_was_stored_is_whole(t
     (tmp_path / "small").mkdir()
     keep = f"trap 'cp -r small/x {tmp_path}/kept' EXIT"  # the mount ends with the namespace
     room = f'mount -t tmpfs -o size=600k tmpfs small; {keep}; "$@" || code=$?; exit $code'
-    answer = ringsim("run", "--clock", "simulated", "--out", "small/x", "--json", room=room)
+    patience = ("--set", "pipeline.storage_patience_s=1")
+    answer = ringsim("run", "--clock", "simulated", "--out", "small/x", "--json", *patience, room=room)
     assert answer.returncode == 1, answer.stderr
     assert "database or disk is full" in lines(answer.stderr)[-1] and "free some space" in lines(answer.stderr)[-1]
     assert "Traceback" not in answer.stderr and "Logging error" not in answer.stderr

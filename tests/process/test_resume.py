@@ -130,6 +130,7 @@ def refused(ringsim):
     return call
 
 
+@pytest.mark.slow
 def test_what_cannot_go_on_says_why_in_one_line(ringsim, refused, tmp_path):
     assert "no run" in refused("nosuch")
     folder = killed(ringsim, tmp_path / "run", "--speed", "20", act=DIES_AT.format(messages=300))
