@@ -119,7 +119,12 @@ def _stage_life(segments: Any, scripts: dict[str, Any], role: str, generation: i
         _place(plan, role)
         if not plan.simulated:
             segments.populate(role)  # else the first touch of each page costs an input 2 to 20 us
-        how = {"simulated": plan.simulated, "generation": generation, "slice_us": plan.slice_us}
+        how = {
+            "simulated": plan.simulated,
+            "generation": generation,
+            "slice_us": plan.slice_us,
+            "pause_us": plan.pause_us,
+        }
         Worker(program(role, segments, *scripts.get(role, [])), segments.control, **how).run()
     except BaseException:
         log_failure(segments.control, stage, log)

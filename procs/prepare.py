@@ -269,6 +269,7 @@ def _new_plan(
         slice_us=config.pipeline.slice_us,
         waits=waits,
         cores=cores,
+        pause_us=config.pipeline.pause_us if simulated else 0,
         restart_budget=config.pipeline.restart_budget,
         restart_window_s=config.pipeline.restart_window_s,
         storage_patience_s=config.pipeline.storage_patience_s,

@@ -81,6 +81,9 @@ class Plan(msgspec.Struct, frozen=True):
     slice_us: int  # how long a stage works between two returns to Python
     waits: dict[str, str]  # wait strategy of each stage
     cores: dict[str, list[int]]  # cores of each stage; empty: any
+    pause_us: int = (
+        0  # after so few inputs that a simulated run can be watched and struck; 0: it goes as fast as it can
+    )
     restart_budget: int = RESTART_BUDGET
     restart_window_s: int = RESTART_WINDOW_NS // 1_000_000_000
     storage_patience_s: int = STORAGE_PATIENCE_S

@@ -24,18 +24,27 @@ from ringsim.errors import RingsimError
 from ringsim.records import ControlCode
 
 _PAUSE_S = 0.0005  # between two looks at the parent's words while standing still, or with nothing left to do
-_INPUTS = 1 << 14
+_INPUTS, _FEW_INPUTS = 1 << 14, 64
 
 
 class Worker:
     """One stage at work. words: the control page."""
 
     def __init__(
-        self, program: StageProgram, words: np.ndarray, *, simulated: bool, generation: int, slice_us: int
+        self,
+        program: StageProgram,
+        words: np.ndarray,
+        *,
+        simulated: bool,
+        generation: int,
+        slice_us: int,
+        pause_us: int = 0,
     ) -> None:
+        """pause_us: after each slice, which then has few inputs: a simulated run is over in a tenth of a second without."""
         self.program, self.words, self.simulated = program, words, simulated
         self.at = c.block(program.stage)
         self.generation, self.slice_ns = generation, slice_us * 1000
+        self.pause_s, self.inputs = pause_us / 1e6, _FEW_INPUTS if pause_us else _INPUTS
         self.heard = {ControlCode.LIFECYCLE: 0, ControlCode.RUN: 0, ControlCode.TRADING: 0}
         self.epoch = -1
         self.stands_still = program.stage is not c.Stage.PERSISTENCE  # the database has no clock
@@ -65,11 +74,13 @@ class Worker:
                 self.epoch = epoch
             elif self.epoch != epoch:
                 self._hear(epoch)
-            done = self.program.slice(now + self.slice_ns, _INPUTS, self.epoch)
+            done = self.program.slice(now + self.slice_ns, self.inputs, self.epoch)
             if self._report(done) is c.StageState.DONE:
                 time.sleep(
                     _PAUSE_S
                 )  # who shares this core may not be done, and would wait for its turn behind this loop
+            elif self.pause_s:
+                time.sleep(self.pause_s)
         self.program.close()
         self.say(c.S_STATE, c.StageState.DONE)
 

@@ -18,6 +18,10 @@ class Options(msgspec.Struct, frozen=True):
     settings: str = ""  # what else was given, as one would type it
 
 
+# Of a run that is made to be struck: it has to last, and under the simulated clock it would be over before it is looked at.
+OWN_RUN: dict[str, object] = {"run.clock": "simulated", "pipeline.pause_us": 1000}
+
+
 class Scenario(msgspec.Struct, frozen=True):
     """One row. ends: the exit state that the run must have. restarts: how many replacements at the least, at the most.
 

@@ -83,8 +83,9 @@ def chaos(
 def _own(row: "Scenario", options: Any, source: str | None, configured: tuple[Any, ...], *, live: bool) -> "Verdict":
     """A scenario with a run of its own."""
     from procs.chaos.run import run_scenario
+    from procs.chaos.scenario import OWN_RUN
 
-    settings: dict[str, object] = {"run.source": source, "run.clock": "simulated"}
+    settings: dict[str, object] = OWN_RUN | {"run.source": source}
     if row.ends == "DONE":
         settings["pipeline.restart_budget"] = 1000
     config, profile, assignments = configured

@@ -41,5 +41,8 @@ def backtest(
     return run_backtest(ready, commands, stopped=stopped)
 
 
-def processes(folder: Path, name: str = "processes", each_turn=lambda parent: None, **settings: object) -> dict:
-    return run_pipeline(prepared(folder, name, **settings), NoScreen(), each_turn, poll_ms=1)
+def processes(folder: Path, name: str = "processes", each_turn=None, **settings: object) -> dict:
+    """each_turn: what is done to the run from outside; a simulated one then lasts long enough for it."""
+    if each_turn is not None:
+        settings = {"pipeline__pause_us": 1000} | settings
+    return run_pipeline(prepared(folder, name, **settings), NoScreen(), each_turn or (lambda parent: None), poll_ms=1)

@@ -9,7 +9,7 @@ import pytest
 from procs.chaos.deaths import DEATHS
 from procs.chaos.inject import Trapper
 from procs.chaos.run import run_scenario
-from procs.chaos.scenario import Options
+from procs.chaos.scenario import OWN_RUN, Options
 from procs.chaos.scenarios import SCENARIOS
 from procs.chaos.verdict import PASS
 from ringsim.config import load
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
 def verdict(name, **options):
     row = SCENARIOS[name]
     budget = {"pipeline.restart_budget": 1000} if row.ends == "DONE" else {}
-    settings = {"run.clock": "simulated"} | budget | row.settings
+    settings = OWN_RUN | budget | row.settings
     return run_scenario(row, Options(**{"seed": 1, "kills": 4, "stage": None} | options), load(overrides=settings))
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from procs.chaos.run import run_scenario
-from procs.chaos.scenario import Options
+from procs.chaos.scenario import OWN_RUN, Options
 from procs.chaos.scenarios import SCENARIOS
 from procs.chaos.verdict import PASS
 from ringsim.config import load
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
 
 def verdict(name, **options):
     row = SCENARIOS[name]
-    settings = {"run.clock": "simulated"} | ({"pipeline.restart_budget": 1000} if row.ends == "DONE" else {})
+    settings = OWN_RUN | ({"pipeline.restart_budget": 1000} if row.ends == "DONE" else {})
     given = {"seed": 1, "kills": 4, "stage": None} | options
     return run_scenario(row, Options(**given), load(overrides=settings | row.settings))
 
