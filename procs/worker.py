@@ -24,7 +24,7 @@ from ringsim.errors import RingsimError
 from ringsim.records import ControlCode
 
 _PAUSE_S = 0.0005  # between two looks at the parent's words while standing still, or with nothing left to do
-_INPUTS, _FEW_INPUTS = 1 << 14, 64
+_INPUTS, _FEW_INPUTS = 1 << 14, 16
 
 
 class Worker:

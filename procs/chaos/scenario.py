@@ -19,7 +19,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 # Of a run that is made to be struck: it has to last, and under the simulated clock it would be over before it is looked at.
-OWN_RUN: dict[str, object] = {"run.clock": "simulated", "pipeline.pause_us": 1000}
+OWN_RUN: dict[str, object] = {"run.clock": "simulated", "pipeline.pause_us": 250}
 
 
 class Scenario(msgspec.Struct, frozen=True):

@@ -248,7 +248,7 @@ class Pipeline(Section, frozen=True, kw_only=True):
         int, _within(10, limits.SLICE_NS // 1000, why="signals and commands are seen between slices")
     ] = limits.SLICE_NS // 1000
     pause_us: Annotated[int, _within(0, 100_000)] = (
-        0  # simulated clock: after 64 inputs, of a run to be watched or struck
+        0  # simulated clock: after 16 inputs, of a run to be watched or struck
     )
     journal_entries: Annotated[int, _within(1 << 10, 1 << 20)] = limits.JOURNAL_ENTRIES
     restart_budget: Annotated[int, _within(0, 1_000)] = limits.RESTART_BUDGET

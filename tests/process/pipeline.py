@@ -44,5 +44,5 @@ def backtest(
 def processes(folder: Path, name: str = "processes", each_turn=None, **settings: object) -> dict:
     """each_turn: what is done to the run from outside; a simulated one then lasts long enough for it."""
     if each_turn is not None:
-        settings = {"pipeline__pause_us": 1000} | settings
+        settings = {"pipeline__pause_us": 250} | settings
     return run_pipeline(prepared(folder, name, **settings), NoScreen(), each_turn or (lambda parent: None), poll_ms=1)
