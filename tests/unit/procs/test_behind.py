@@ -60,10 +60,10 @@ def test_it_says_why_as_soon_as_it_is_known_and_keeps_to_it(words, waits: int, w
 def test_under_the_simulated_clock_it_may_catch_up_first(words):
     behind, ms = Behind(simulated=True), 1_000_000
     assert behind.look({"orders": Ring(10)}, words, None, 0) is None
-    assert behind.look({"orders": Ring(90)}, words, None, 400 * ms) is None
-    assert behind.look({"orders": Ring(40)}, words, None, 450 * ms) is None, "it is near again: anew"
-    assert behind.look({"orders": Ring(90)}, words, None, 940 * ms) is None
-    assert behind.look({"orders": Ring(90)}, words, None, 951 * ms) == "persistence is 90% of a ring behind"
+    assert behind.look({"orders": Ring(90)}, words, None, 140 * ms) is None
+    assert behind.look({"orders": Ring(40)}, words, None, 145 * ms) is None, "it is near again: anew"
+    assert behind.look({"orders": Ring(90)}, words, None, 290 * ms) is None
+    assert behind.look({"orders": Ring(90)}, words, None, 296 * ms) == "persistence is 90% of a ring behind"
 
 
 def test_storage_that_refuses_is_a_reason_at_once_under_either_clock(words):
