@@ -15,7 +15,7 @@ from ringsim.ring import RingSegment
 
 _REFUSALS = {c.WAITS_FOR_LOCK: "another program has locked its database", c.WAITS_FOR_SPACE: "its disk is full"}
 _FAR, _NEAR = 0.5, 0.25  # shares of a ring
-_CATCHES_UP_NS = 150_000_000  # simulated clock: a full ring is stored in a third of that
+_CATCHES_UP_NS = 150_000_000  # simulated clock: longer than a batch takes, shorter than a slow disk
 
 
 def storage_refuses(words: np.ndarray) -> str:
