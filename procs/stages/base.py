@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from procs.stages.working import Working
+from procs.stages.working import HasState, Working
 from procs.topology import Plan, Segments
 from ringsim.atomics import store_release
 from ringsim.control import P_START_NS, S_NEXT_NS, Stage, block
@@ -94,7 +94,7 @@ class Practice(NamedTuple):
     hops: np.ndarray
 
 
-class FoldStage:
+class FoldStage(HasState):
     """A stage that folds market and peer records into an output ring: the strategy, the execution.
 
     It works in one of two copies of its state and commits between slices. A replacement begins in a fresh copy of the
@@ -130,16 +130,6 @@ class FoldStage:
         self.working = Working(segments.copies[self.name], self.control, block(self.stage))
         self.intake.at[i.A_COMMITTED] = self.working.record.pos.journal
         self._recover()
-
-    @property
-    def state(self) -> np.ndarray:
-        """The working copy: recarray of one record."""
-        return self.working.state
-
-    @property
-    def memory(self) -> np.ndarray:
-        """Its words, int64[:]."""
-        return self.working.memory
 
     def _recover(self) -> None:
         """Fold what was journalled after the last commit, then stand where the journal ends."""

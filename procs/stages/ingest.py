@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from procs.stages.base import RedoMismatch
-from procs.stages.working import Working
+from procs.stages.working import HasState, Working
 from procs.states import ENDED, ENDED_STOPPED, ENDS_NOT
 from procs.topology import HOPS, Segments
 from ringsim import control as c
@@ -386,7 +386,7 @@ def ingest_redo(states, g, head):
     return True
 
 
-class IngestStage:
+class IngestStage(HasState):
     """A StageProgram over a recorded capture."""
 
     stage, name = Stage.INGEST, "ingest"
@@ -427,16 +427,6 @@ class IngestStage:
         self.g.sent[_COMMITTED] = self.working.record.journal
         if not ingest_redo(self.state, self.g, int(self.g.journal.header[HEAD])):
             raise RedoMismatch("ingest: redoing the journal gave other market events than the published ones")
-
-    @property
-    def state(self) -> np.ndarray:
-        """The working copy: recarray of one record."""
-        return self.working.state
-
-    @property
-    def memory(self) -> np.ndarray:
-        """Its words, int64[:]."""
-        return self.working.memory
 
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
         self.g.sent[_EPOCH] = epoch

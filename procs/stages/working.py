@@ -36,3 +36,19 @@ class Working:
         self._copy = copy
         self.state, self.memory, self.record = self._views[copy]
         self.committed_ns = time.monotonic_ns()
+
+
+class HasState:
+    """A stage that folds, as others look into it."""
+
+    working: Working
+
+    @property
+    def state(self) -> np.ndarray:
+        """The working copy: recarray of one record."""
+        return self.working.state
+
+    @property
+    def memory(self) -> np.ndarray:
+        """Its words, int64[:]."""
+        return self.working.memory
