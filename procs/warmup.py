@@ -41,7 +41,7 @@ from ringsim.market.feed import feed_control
 from ringsim.market.instruments import SPOT, USDM
 from ringsim.pipeline import Pipeline
 from ringsim.records import ControlCode, Side
-from ringsim.ring import idle, release, reset, waiter
+from ringsim.ring import idle, poll, release, reset, waiter
 from ringsim.telemetry.cell import read_cell
 
 Say = Callable[[int, int, str], None]
@@ -93,9 +93,14 @@ def _jobs(plan: Plan) -> list[Job]:
 
         return Job(stage.name, stage.__module__, work)
 
+    def read() -> None:
+        with _scratch(plan, "compile.readers") as segments:
+            _Readers(segments).read()
+
+    readers = Job("readers", "procs.stages.persistence", read)
     pipeline = Job("backtest", "ringsim.pipeline", lambda: _load_backtest(plan))
     demo = Job("demo", "procs.demo.lockstep", load_demo)
-    return [stage_job(ExecutionStage), stage_job(IngestStage), stage_job(StrategyStage), demo, pipeline]
+    return [stage_job(ExecutionStage), stage_job(IngestStage), stage_job(StrategyStage), demo, readers, pipeline]
 
 
 def _load_backtest(plan: Plan) -> None:
@@ -111,7 +116,7 @@ def _cached(module: str) -> bool:
     if file is None:
         return False
     folder = cache_root() / closure_key(Path(file).resolve())
-    return any(folder.rglob("*.nbi"))  # the folder alone is made as soon as the module is imported
+    return any(folder.rglob("*.nbi"))
 
 
 @contextmanager
@@ -162,17 +167,30 @@ def _load(stage: type, segments: Segments):
     return stage(segments)
 
 
+class _Readers:
+    """What reads along: as persistence does and whoever watches."""
+
+    def __init__(self, segments: Segments) -> None:
+        self._gating = [segments.rings[name].consumer("persistence") for name in ("orders", "reports")]
+        self._buffers = [np.zeros(64 * reader.ring.width, np.int64) for reader in self._gating]
+        market = segments.rings["market"].observer()
+        copy_lossy(market, self._buffers[0])
+        poll(market, self._buffers[0], 0)
+        trap(segments.control, c.block(c.Stage.PERSISTENCE), FOLDED, 0)
+        pause = waiter("yield")
+        idle(pause), reset(pause)
+        read_cell(segments.control, c.CELL_MARKET, np.zeros(len(c.MARKET_CELL), np.int64))
+
+    def read(self) -> None:
+        for reader, buffer in zip(self._gating, self._buffers, strict=True):
+            release(reader, copy_out(reader, buffer))
+
+
 def _fold_ticks(
     segments: Segments, ingest: IngestStage, strategy: StrategyStage, execution: ExecutionStage, messages: int = 0
 ) -> None:
     """Fold all that there is, or so many messages and what follows from them."""
-    readers = [segments.rings[name].consumer("persistence") for name in ("orders", "reports")]
-    buffers = [np.zeros(64 * reader.ring.width, np.int64) for reader in readers]
-    copy_lossy(segments.rings["market"].observer(), buffers[0])
-    trap(segments.control, c.block(c.Stage.PERSISTENCE), FOLDED, 0)
-    pause = waiter("yield")
-    idle(pause), reset(pause)
-    read_cell(segments.control, c.CELL_MARKET, np.zeros(len(c.MARKET_CELL), np.int64))
+    readers = _Readers(segments)
     idle_rounds = 0
     # Rings too small for the run's latencies stand still here, too; the run itself will say so.
     while idle_rounds < _IDLE_ROUNDS and not (ingest.done() and strategy.done() and execution.done()):
@@ -183,8 +201,7 @@ def _fold_ticks(
             done = ingest.slice(_soon() + 1_000_000, 1, 0)
         done += strategy.slice(_soon(), 4096, 0) + execution.slice(_soon(), 4096, 0)
         idle_rounds = 0 if done else idle_rounds + 1
-        for reader, buffer in zip(readers, buffers, strict=True):
-            release(reader, copy_out(reader, buffer))
+        readers.read()
 
 
 def _made_up_session(plan: Plan, book: Any) -> dict[str, Any]:

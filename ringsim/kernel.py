@@ -24,7 +24,8 @@ import llvmlite
 import numba
 import numba.core.config
 import numpy as np
-from numba.core import types
+
+from ringsim.linking import LateCache, called_by_anybody, called_by_kernels
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,7 +34,6 @@ _IMPORT = re.compile(
     r"^\s*(?:from\s+((?:ringsim|procs)[\w.]*)\s+import\s+(\([^)]*\)|[^\n]+)|import\s+((?:ringsim|procs)[\w.]*))", re.M
 )
 _FLAGS: dict[str, Any] = {
-    "cache": True,
     "nogil": True,
     "boundscheck": False,
     "error_model": "numpy",
@@ -43,7 +43,7 @@ _FLAGS: dict[str, Any] = {
 _NESTED: dict[str, Any] = {"no_cpython_wrapper": True}
 # Of code that is not this project's: its mistakes become a status (bounds, a division by zero), never another's memory; and
 # never on disk, since nobody knows what it imports.
-_FOREIGN: dict[str, Any] = _FLAGS | _NESTED | {"cache": False, "boundscheck": True, "error_model": "python"}
+_FOREIGN: dict[str, Any] = _FLAGS | _NESTED | {"boundscheck": True, "error_model": "python"}
 _VERSIONS = f"{sys.version_info[:3]} numba {numba.__version__} llvmlite {llvmlite.__version__} numpy {np.__version__}"
 
 
@@ -101,23 +101,6 @@ def closure_key(path: Path, root: Path = _ROOT) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _called_by(outer: Any, nested: Any) -> Any:
-    """`outer`, for Python; other kernels that call it get `nested`, told apart by the types of their arguments alone.
-
-    What only kernels call needs no way in for Python, whose unpacking of rings and states is more code than most kernels are.
-    And numba makes a version of its own for each constant that a caller names: eleven of one function, and of a function
-    called with a constant here and a variable there two, of which one is in the caches and the other one is not.
-    """
-
-    def get_call_template(args: Any, kws: Any) -> Any:
-        return nested.get_call_template(
-            tuple(map(types.unliteral, args)), {name: types.unliteral(kws[name]) for name in kws}
-        )
-
-    outer.get_call_template, outer.get_overload = get_call_template, nested.get_overload
-    return outer
-
-
 @overload
 def kernel(function: F) -> F:
     """`@kernel`."""
@@ -136,26 +119,25 @@ def kernel(function: F | None = None, *, inline: bool = False) -> F | Callable[[
     """
 
     def compiled(function: F) -> F:
-        config: Any = numba.core.config
         folder = cache_root() / closure_key(Path(function.__code__.co_filename))
-        # CACHE_DIR is read while the decorator runs: set just here, so that a host program's own kernels keep theirs.
-        before = config.CACHE_DIR
-        try:
-            config.CACHE_DIR = str(folder)
-            outer = numba.njit(forceinline=inline, **_FLAGS)(function)
-            if config.DISABLE_JIT:
-                return outer
-            config.CACHE_DIR = str(folder / "nested")
-            return _called_by(outer, numba.njit(forceinline=inline, **_FLAGS, **_NESTED)(function))
-        finally:
-            config.CACHE_DIR = before
+        outer = numba.njit(forceinline=inline, **_FLAGS)(function)
+        if cast(Any, numba.core.config).DISABLE_JIT:
+            return outer
+        outer._cache = LateCache(function, folder)
+
+        def nested() -> Any:
+            made = numba.njit(forceinline=inline, **_FLAGS, **_NESTED)(function)
+            made._cache = LateCache(function, folder / "nested")
+            return made
+
+        return called_by_kernels(outer, nested)
 
     return compiled if function is None else compiled(function)
 
 
 def foreign_kernel(function: F) -> F:
     """Compile somebody else's code: as `kernel` does, but checked, compiled anew in every process, and not called from Python."""
-    return numba.njit(**_FOREIGN)(getattr(function, "py_func", function))
+    return called_by_anybody(numba.njit(**_FOREIGN)(getattr(function, "py_func", function)))
 
 
 def bound(function: F) -> F:

@@ -26,8 +26,7 @@ def _by_constants_and_variables(words, by):
 def versions_compiled():
     """What the call of one kernel by another has compiled, in a process whose cache was empty."""
     assert _by_constants_and_variables(np.array([10], np.int64), 4) == 70
-    nested = _scaled.get_call_template.__closure__[0].cell_contents
-    return len(_by_constants_and_variables.nopython_signatures), len(nested.nopython_signatures)
+    return len(_by_constants_and_variables.nopython_signatures), len(_scaled.nested().nopython_signatures)
 
 
 def test_a_constant_of_the_caller_makes_no_version_of_its_own(tmp_path):

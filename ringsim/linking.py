@@ -1,0 +1,132 @@
+"""What only kernels call: linked into them as it is, and optimized and emitted there, once.
+
+numba optimizes every function together with all that it calls, emits machine code for the whole, and links what it has
+optimized into the next caller, which does the same again. A leaf under eight callers, one above the other, went through
+LLVM eight times, and its machine code lay in nine files; only the outermost, which Python calls, ever ran. So code that
+only kernels call stays LLVM code here, without an optimizer's work and without an address (from nothing to READY on two
+cores: 118 s before, 81 s after).
+
+Invariant: a library of this kind never reaches the engine that runs code. What hands one out does so for linking only.
+
+It rests on numba's classes for libraries and caches, which are not its public interface; tests/unit/test_kernel.py
+compares what comes out.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numba.core.config
+from numba.core import types
+from numba.core.caching import FunctionCache, NullCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.registry import cpu_target
+
+
+class _NoEnvironment:
+    """In the place of the engine's: where no code runs, no function has an environment to be told of."""
+
+    @staticmethod
+    def set_env(name: str, environment: Any) -> None: ...
+
+
+class _Linked(JITCodeLibrary):
+    """Code that others link in."""
+
+    codegen = _NoEnvironment
+
+    def _optimize_final_module(self) -> None: ...
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0  # numba's word for a function that Python cannot call
+
+    def serialize_using_object_code(self) -> Any:
+        return self.serialize_using_bitcode()
+
+
+@contextmanager
+def _compiled_to(library: type):
+    """The kind of library that is compiled or loaded meanwhile. What a kernel calls is compiled while it is, so this nests."""
+    codegen = cpu_target.target_context.codegen()
+    before = codegen._library_class
+    codegen._library_class = library
+    try:
+        yield
+    finally:
+        codegen._library_class = before
+
+
+def called_by_kernels(outer: Any, make: Callable[[], Any]) -> Any:
+    """`outer`, for Python; other kernels that call it get what `make` makes, told apart by the types of arguments alone.
+
+    What only kernels call needs no way in for Python, whose unpacking of rings and states is more code than most kernels are.
+    And numba makes a version of its own for each constant that a caller names: eleven of one function, and of a function
+    called with a constant here and a variable there two, of which one is in the caches and the other one is not.
+
+    make: asked for once something is compiled, which in most processes nothing is.
+    """
+    made: list[Any] = []
+
+    def nested() -> Any:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    def get_call_template(args: Any, kws: Any) -> Any:
+        with _compiled_to(_Linked):
+            return nested().get_call_template(
+                tuple(map(types.unliteral, args)), {name: types.unliteral(kws[name]) for name in kws}
+            )
+
+    def get_overload(signature: Any) -> Any:
+        with _compiled_to(_Linked):
+            return nested().get_overload(signature)
+
+    outer.get_call_template, outer.get_overload, outer.nested = get_call_template, get_overload, nested
+    return outer
+
+
+def called_by_anybody(foreign: Any) -> Any:
+    """`foreign`, somebody else's function: what it calls may be called from Python, too, and so is code that can run."""
+    given = foreign.get_call_template
+
+    def get_call_template(args: Any, kws: Any) -> Any:
+        with _compiled_to(JITCodeLibrary):
+            return given(args, kws)
+
+    foreign.get_call_template = get_call_template
+    return foreign
+
+
+class LateCache(NullCache):
+    """numba's cache of one function in a folder of its own, made when something is looked up.
+
+    Most kernels of a process are never compiled nor loaded, and to make a cache looks at four folders and writes to one.
+    """
+
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        self._function, self._folder = function, folder
+        self._made: FunctionCache | None = None
+
+    def _cache(self) -> FunctionCache:
+        if self._made is None:
+            config: Any = numba.core.config
+            before = config.CACHE_DIR
+            try:  # set just here, so that a host program's own kernels keep theirs
+                config.CACHE_DIR = os.fspath(self._folder)
+                self._made = FunctionCache(self._function)
+            finally:
+                config.CACHE_DIR = before
+        return self._made
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        return self._cache().load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, cres: Any) -> None:
+        self._cache().save_overload(sig, cres)
