@@ -1,5 +1,6 @@
 """Runs of the pipeline for tests: in one process or in five, on the shipped minute or a part of it."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -29,7 +30,7 @@ def prepared(folder: Path, name: str, **settings: object) -> Prepared:
     """A run in folder/name. settings: configuration keys with __ for the dot."""
     given = {key.replace("__", "."): value for key, value in settings.items()}
     given = {"run.clock": "simulated", **given, "run.out": str(folder / name)}
-    return prepare_run(load(overrides=given), f"test-{folder.name[-12:]}-{name}")
+    return prepare_run(load(overrides=given), f"test-{os.getpid()}-{folder.name[-12:]}-{name}")
 
 
 def backtest(

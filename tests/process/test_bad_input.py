@@ -28,7 +28,7 @@ from ringsim.shm import FOLDER
 from ringsim.store.manifest import read_manifest
 from tests.process.pipeline import backtest, processes
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(400)
 
 RINGSIM = [sys.executable, "-m", "procs.cli.main"]
 SHORT = ["run", "--clock", "simulated", "--duration", "3"]
@@ -207,6 +207,7 @@ def wait_for_line(stream, wanted: str) -> None:
     raise AssertionError(f"no line with {wanted!r}")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("moment", ["warming up", "READY"])
 def test_a_killed_parent_takes_its_processes_along_and_clean_removes_the_rest(tmp_path, environment, ringsim, moment):
     parent = begin(["run", "--out", "x"], tmp_path, environment, stderr=subprocess.PIPE, text=True)

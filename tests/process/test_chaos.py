@@ -17,7 +17,7 @@ from ringsim.fold.trap import Point
 from ringsim.records import ORDER, REPORT, OrderKind, ReportFlag, ReportKind
 from tests.process.pipeline import processes
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(280)
 
 
 def verdict(name, **options):
@@ -36,6 +36,7 @@ def test_every_stage_survives_every_named_point():
     assert found.restarts == found.kills == len(found.strikes) >= 47
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [row.name for row in DEATHS if row.name not in ("random", "kill-points")])
 def test_every_death_of_the_table_ends_as_its_row_says(name):
@@ -49,6 +50,7 @@ def test_every_death_of_the_table_ends_as_its_row_says(name):
         assert seen["n"] >= 1 and 0 < seen["p50"] <= seen["max"]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["ingest", "execution", "persistence"])
 def test_every_stage_that_hangs_is_found_and_replaced(stage):
@@ -57,6 +59,7 @@ def test_every_stage_that_hangs_is_found_and_replaced(stage):
     assert found.detection_ms["max"] >= 500, "a heartbeat is stale after a second, of which the hang has most"
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_two_hundred_deaths_in_one_run_change_nothing(seed):
@@ -75,6 +78,7 @@ def stored(database, ring, dtype):
     return np.frombuffer(b"".join(b"\0" * 8 + record for _, record in rows), dtype)
 
 
+@pytest.mark.alone
 def test_under_the_realtime_clock_each_input_takes_effect_exactly_once(tmp_path):
     """Stages die while the feed goes on: every order is answered once, and what was filled is what the ledger says."""
     points = [Point.JOURNALLED, Point.FOLDED, Point.HALF_RECORD, Point.WRITTEN, Point.PUBLISHED, Point.BEFORE_RELEASE]

@@ -8,7 +8,7 @@ from procs.chaos.scenarios import SCENARIOS
 from procs.chaos.verdict import PASS
 from ringsim.config import load
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(280)
 
 
 def verdict(name, **options):
@@ -35,6 +35,7 @@ def test_a_ledger_damaged_in_memory_halts_trading_with_its_name():
     assert found.restarts == 0 and found.digest != found.twin_digest
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 10))
 def test_whichever_bit_of_the_ledger_it_is(seed):
@@ -42,6 +43,7 @@ def test_whichever_bit_of_the_ledger_it_is(seed):
     assert found.verdict == PASS, (found.problems, found.strikes)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["ingest", "execution", "persistence"])
 def test_the_other_stages_may_raise_too(stage):
@@ -49,6 +51,7 @@ def test_the_other_stages_may_raise_too(stage):
     assert found.verdict == PASS and {s.stage for s in found.strikes} == {stage}, found.problems
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["ingest", "strategy", "execution", "persistence"])
 def test_an_input_that_no_replacement_can_take_ends_the_run_with_its_reason(stage):
@@ -56,6 +59,7 @@ def test_an_input_that_no_replacement_can_take_ends_the_run_with_its_reason(stag
     assert found.verdict == PASS and found.restarts == 5, found.problems
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "strikes"), [("feed-gap", 3), ("feed-gap-open", 1), ("feed-garbage", 64)])
 def test_a_feed_with_faults_is_read_as_its_law_says(name, strikes):
@@ -65,18 +69,21 @@ def test_a_feed_with_faults_is_read_as_its_law_says(name, strikes):
         assert found.digest == found.twin_digest
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_storm_costs_the_free_reader_what_is_counted_and_no_order():
     found = verdict("producer-storm")
     assert found.verdict == PASS and 1 <= len(found.strikes) <= 3 and found.lost > 0, found.problems
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_wall_clock_that_is_set_changes_labels_only():
     found = verdict("clock-step")
     assert found.verdict == PASS and len(found.strikes) == 4, found.problems
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [None, "strategy"])
 def test_stages_without_a_processor_are_late_and_not_stalled(stage):

@@ -14,7 +14,7 @@ import pytest
 
 from tests.process.pipeline import backtest, processes
 
-pytestmark = [pytest.mark.timeout(290), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(290)
 
 STEP_NS = 50_000_000
 S, T = 0.001, 0.003
@@ -95,6 +95,7 @@ def measured(tmp_path, k, d, seed, seconds):
     return trades_of(run | {"hold_ns": k * STEP_NS})
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize(("k", "d"), [(2, 0), (2, 1), (2, 2), (4, 0), (4, 1), (4, 2), (4, 3), (4, 4)])
 def test_what_is_captured_falls_with_every_step_of_delay(tmp_path, k, d):
@@ -127,6 +128,7 @@ def test_a_lag_between_two_steps_is_not_one_of_them(tmp_path, lag_ms):
     assert none["orders"]["submitted"] == 0, "without a lag there is no divergence"
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_one_process_and_five_have_the_same_digest(tmp_path):
     given = settings(3, 1, 7, 20) | {"sim__book__depth_hz": 100, "sim__book__trade_hz": 20, "risk__limits": "enforced"}

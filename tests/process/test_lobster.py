@@ -8,7 +8,7 @@ from tests.process.pipeline import backtest, processes
 from tests.process.test_pipeline import killer
 from tests.unit.broker.orderqueues import Queues
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(280)
 
 MIDDLE = 1_000_000  # price in units of 1e-4; a cent is 100 of them
 DAY_NS = 1_340_236_800 * 10**9

@@ -15,7 +15,7 @@ from ringsim.market.source import sample_path
 from ringsim.telemetry.histogram import HISTOGRAM, observe
 from tests.process.pipeline import backtest, prepared, processes
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(280)
 
 NEAR, FAR = 2_000_000, 80_000_000
 SLACK = 250_000_000  # the first order comes some time after the feed began
@@ -108,6 +108,7 @@ def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_
     assert usual["digest"] != twin["digest"] and usual["exchange"] != twin["exchange"]
 
 
+@pytest.mark.alone
 def test_under_the_realtime_clock_rows_are_found_by_the_feeds_clock(tmp_path):
     first, step = prepare([sample_path()]).meta.first_recv_ns, 30_000_000_000
     lines = [

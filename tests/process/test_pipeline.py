@@ -14,7 +14,7 @@ from ringsim.control import S_INPUTS, S_STATE, Stage, StageState, block
 from ringsim.lifecycle import Lifecycle
 from tests.process.pipeline import backtest, processes
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(280)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ringsim.market.source import sample_path
 from tests.process.pipeline import backtest, processes
 from tests.unit.market.eventfiles import apart
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(280)
 
 HEADER = "time_ns,side,price,qty,type,tif,cancel_after_ns"
 
@@ -62,6 +62,7 @@ def test_one_process_five_and_killed_ones_have_the_same_digest(schedule, tmp_pat
     assert run["digest"] == twin["digest"] and run["orders"] == twin["orders"] and run["restarts"] == len(killed) > 0
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_an_event_file_in_which_rows_overtake_each_other_gives_the_same_digest_in_five_processes(schedule, tmp_path):
     """Also when ingest, which alone reads the file, is killed."""
@@ -87,6 +88,7 @@ def test_an_event_file_in_which_rows_overtake_each_other_gives_the_same_digest_i
     assert run["digest"] == twin["digest"] and run["restarts"] == len(killed) > 0
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_under_the_realtime_clock_orders_go_out_at_their_times_of_the_feed(schedule, tmp_path):
     path, times = schedule

@@ -8,7 +8,7 @@ from procs.supervisor import ROLES
 from tests.process.pipeline import backtest, processes
 from tests.process.test_pipeline import killer
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(280)
 
 MARKET = {
     "run__source": "synthetic",
@@ -32,6 +32,7 @@ def test_one_process_and_killed_ones_have_the_same_digest(tmp_path):
     assert run["digest"] == twin["digest"] and run["messages"] == twin["messages"] and run["exit_state"] == "DONE"
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_under_the_realtime_clock_it_is_paced_like_a_recording(tmp_path):
     run = processes(tmp_path, run__clock="realtime", run__speed=4, **MARKET)
