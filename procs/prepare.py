@@ -146,7 +146,6 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, pl
     plan: of a run that was begun before, in whose folder it goes on.
     """
     config = effective.config
-    _check_queue(config)
     capture = open_session(config)
     instrument = check_instrument(effective, capture)
     schedule = _schedule(effective, instrument)
@@ -171,15 +170,6 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, pl
         exchange=models,
         notes=notes,
     )
-
-
-def _check_queue(config: Config) -> None:
-    """BadInput for a queue model that follows single orders on a source that has none."""
-    if config.broker.queue_model == "fifo" and not config.run.source.startswith(LOBSTER):
-        raise BadInput(
-            f"the queue model fifo follows single orders: it needs order-level data, {LOBSTER}MSG.csv[,BOOK.csv]; "
-            f"the source {config.run.source} has levels alone"
-        )
 
 
 def _schedule(effective: Effective, instrument: Instrument) -> Schedule | None:

@@ -242,6 +242,10 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     if config.broker.adverse_fills and config.broker.queue_model == "fifo":
         keys = ("broker.adverse_fills", "broker.queue_model")
         found.append((keys, "is true, but with the queue model fifo the data say who had each trade"))
+    if config.broker.queue_model == "fifo" and kind in SOURCES and kind != "lobster":
+        keys = ("broker.queue_model", "run.source")
+        text = "is fifo, which follows single orders: it needs order-level data, lobster:MSG.csv[,BOOK.csv]; "
+        found.append((keys, f"{text}the source {config.run.source} has levels alone"))
     run = config.broker.latency_run
     if run == "latest" or (config.broker.latency_model == "measured" and run is None):
         why = "latest is another run tomorrow: name it" if run else "names no run; latency_model = 'measured' reads one"

@@ -47,9 +47,11 @@ def test_it_is_refused_in_a_line_where_the_data_have_levels_alone(ringsim, home,
     for given in (["--queue", "fifo"], ["--set", "broker.queue_model=fifo"]):
         answer = ringsim(command, "--source", source, *given)
         assert answer.code == 2 and answer.out == "" and answer.err.count("\n") == 1
-        assert answer.err.startswith("ringsim: the queue model fifo follows single orders: it needs order-level data, ")
+        assert "broker.queue_model (command line): is fifo, which follows single orders" in answer.err
         assert "lobster:MSG.csv[,BOOK.csv]" in answer.err and f"the source {source} has levels alone" in answer.err
         assert not (home / "runs").exists()
+    checked = ringsim("config", "check", "--set", "broker.queue_model=fifo", "--set", f"run.source={source}")
+    assert checked.code == 2 and f"the source {source} has levels alone" in checked.err
 
 
 def test_its_check_compares_every_row_and_lists_every_exception(ringsim, home, files):
