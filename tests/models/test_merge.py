@@ -44,7 +44,7 @@ def tight(run):
     [
         (Plain, SHORT, 1),
         (Plain, LONG, 0),
-        (Plain, TIMED, 0),
+        slow(Plain, TIMED, 0),
         (Plain, TIED, 0),
         (Plain, tight(LONG), 0),
         (Plain, LAGGING, 1),
@@ -81,7 +81,7 @@ def drawn(chance):
     )
 
 
-@pytest.mark.parametrize("seeds", [range(100), slow(range(100, 2000))], ids=str)
+@pytest.mark.parametrize("seeds", [range(30), slow(range(30, 2000))], ids=str)
 def test_long_runs_walked_at_random_take_their_inputs_in_that_order_too(seeds):
     for seed in seeds:
         chance = Random(seed)

@@ -19,9 +19,10 @@ def slow(*values):
     ("machine", "plant", "kills"),
     [
         (Plain, Plant(gating=1, free=1), 2),  # the second kill may hit the replacement in its recovery
-        (Plain, Plant(gating=1, free=2), 1),
+        slow(Plain, Plant(gating=1, free=2), 1),
         (Plain, Plant(gating=2, free=1, journal=1), 1),  # a commit after every input
-        (Plain, Plant(gating=1, free=1, out=1, in_parts=True), 2),
+        (Plain, Plant(gating=1, free=1, out=1, in_parts=True), 1),
+        slow(Plain, Plant(gating=1, free=1, out=1, in_parts=True), 2),
         (Tso, Plant(gating=1, free=0), 1),
         (Views, Plant(gating=1, free=0), 1),
         slow(Plain, Plant(gating=2, free=2), 2),

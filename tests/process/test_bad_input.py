@@ -109,7 +109,7 @@ END = ("end", lambda parent: inputs(parent, Stage.INGEST) >= parent.plan.message
         (signal.SIGINT, "realtime", WARMUP),
         (signal.SIGINT, "simulated", MIDDLE),
         (signal.SIGTERM, "realtime", EARLY),
-        (signal.SIGHUP, "simulated", END),
+        pytest.param(signal.SIGHUP, "simulated", END, marks=pytest.mark.slow),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else str(getattr(value, "name", value)),
 )
@@ -255,7 +255,9 @@ def test_a_closed_terminal_ends_the_run_in_good_order(tmp_path, environment):
     )
 
 
-@pytest.mark.parametrize("arguments", [SHORT, [*SHORT, "--json"]], ids=["text", "json"])
+@pytest.mark.parametrize(
+    "arguments", [SHORT, pytest.param([*SHORT, "--json"], marks=pytest.mark.slow)], ids=["text", "json"]
+)
 def test_a_reader_that_has_left_costs_the_summary_on_the_screen_only(tmp_path, environment, arguments):
     reading, writing = os.pipe()
     os.close(reading)

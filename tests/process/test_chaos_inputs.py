@@ -18,6 +18,7 @@ def verdict(name, **options):
     return run_scenario(row, Options(**given), load(overrides=settings | row.settings))
 
 
+@pytest.mark.slow
 def test_a_fold_that_raises_is_replaced_and_nothing_is_different():
     found = verdict("exception-in-strategy")
     assert found.verdict == PASS, found.problems

@@ -96,7 +96,10 @@ def adverse(folder):
     return EAGER | market | {"broker__adverse_fills": True, "broker__adverse_pct": 70}
 
 
-@pytest.mark.parametrize("model", [drawn, rows, measured, volatility, slippage, rate, adverse])
+OTHERS = rows, volatility, slippage, rate, adverse
+
+
+@pytest.mark.parametrize("model", [drawn, measured, *(pytest.param(m, marks=pytest.mark.slow) for m in OTHERS)])
 def test_processes_and_backtest_draw_the_same_latencies_and_the_same_places(tmp_path, model):
     settings = model(tmp_path)
     twin, run = backtest(tmp_path, **settings), processes(tmp_path, **settings)

@@ -29,6 +29,7 @@ def test_the_shipped_minute_trades(twin):
     assert twin["exit_state"] == "DONE" and twin["feed"]["gaps"] == 0
 
 
+@pytest.mark.alone  # nobody may be late: it asks for a lifecycle without DEGRADED
 def test_processes_and_backtest_have_the_same_digest(twin, tmp_path):
     run = processes(tmp_path)
     assert run["digest"] == twin["digest"]
@@ -74,7 +75,7 @@ def killer(seed, kills, *, seen_dead=False):
     return each_turn, killed
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_stages_change_nothing(twin, tmp_path, seed):
     hook, killed = killer(seed, kills=8)
     run = processes(tmp_path, each_turn=hook, pipeline__restart_budget=100)
@@ -141,7 +142,7 @@ def test_a_kill_switch_under_the_simulated_clock_is_an_input_like_any_other(tmp_
     assert again["digest"] == run["digest"]
 
 
-@pytest.mark.parametrize("messages", [1, 1500, 6000])
+@pytest.mark.parametrize("messages", [1, pytest.param(1500, marks=pytest.mark.slow), 6000])
 def test_a_stopped_simulated_run_can_be_repeated(tmp_path, messages):
     """Where the feed ended, and that it was told to, is part of the result: the backtest of a stopped run has its digest."""
 

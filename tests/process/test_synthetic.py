@@ -23,6 +23,7 @@ MARKET = {
 }
 
 
+@pytest.mark.slow
 def test_one_process_and_killed_ones_have_the_same_digest(tmp_path):
     twin = backtest(tmp_path, **MARKET)
     assert twin["messages"]["prediction"] == 241 and twin["fills"] > 0 and twin["source"] == ["synthetic"]

@@ -37,6 +37,7 @@ def test_the_realtime_clock_trades_with_it_too(tmp_path):
     assert run["exit_state"] == "DONE" and run["orders"]["submitted"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_one_that_raises_halts_its_trading_and_the_run_goes_on_to_its_end(tmp_path):
     path = write(tmp_path, "if own.calls > 300:\n    return intents[own.calls].kind\nreturn 0")

@@ -292,7 +292,7 @@ def slow(*values):
     ("capacity", "records", "batch", "resync"),
     [
         (1, 3, 1, "oldest"),
-        (2, 4, 1, "oldest"),
+        slow(2, 4, 1, "oldest"),
         (2, 3, 2, "newest"),
         slow(2, 4, 1, "newest"),
         slow(2, 5, 2, "oldest"),

@@ -141,6 +141,7 @@ def test_the_folds_refuse_nothing_that_the_configuration_accepts(
 ):
     config = load(
         overrides={
+            "run.source": "lobster:m.csv" if queue == "fifo" else "sample",
             "strategy.params.imbalance_threshold": threshold,
             "strategy.params.min_confidence": confidence,
             "strategy.params.order_size_fraction": fraction,

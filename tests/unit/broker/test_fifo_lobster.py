@@ -114,8 +114,13 @@ class Session:
         return found
 
 
-@pytest.mark.parametrize(("symbol", "late"), [("AAPL", 1), ("MSFT", 100)])
-@pytest.mark.parametrize("every", [3, 7])
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "late", "every"), [("AAPL", 1, 7), slow("AAPL", 1, 3), slow("MSFT", 100, 3), slow("MSFT", 100, 7)]
+)
 def test_the_quantity_ahead_is_that_of_the_real_queue_after_every_row(symbol, late, every):
     session = Session(symbol)
     session.begin()

@@ -28,6 +28,7 @@ from ringsim.strategy.fold import STRATEGY_STATE
 
 STAGES = {"ingest": IngestStage, "strategy": StrategyStage, "execution": ExecutionStage}
 LONG_NS = 20_000_000  # many times around the script
+SLICES = 50
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +79,12 @@ def test_a_waiting_stage_keeps_its_state_its_journal_and_its_rings(plan, scripts
         state, journal = stage.memory.copy(), segments.journals[name]
         practice = stage.practice.twin
         twin = practice.memory.copy()
-        stage.slice(
-            0, 0, 0
-        )  # the first call looks for the compiled code, for longer than what is measured here may last
-        stage.slice(now_ns() + LONG_NS, 1000, 0)
-        assert (practice.memory != twin).any(), "nothing was rehearsed"
+        for _ in range(SLICES):  # the first looks for the compiled code; a busy machine gives others no time
+            stage.slice(now_ns() + LONG_NS, 1000, 0)
+            if (practice.memory != twin).any():
+                break
+        else:
+            pytest.fail("nothing was rehearsed")
         assert (stage.memory == state).all() and journal.header[HEAD] == 0
         assert [ring.published() for ring in segments.rings.values()] == [0, 0, 0]
 
