@@ -76,3 +76,30 @@ def test_words_are_copied_where_they_are_said_to_go():
 @kernel
 def _copy(target, first, source, start, count):
     copy_words(target, first, source, start, count)
+
+
+LOADED = """
+from tests.unit.test_kernel import _by_constants_and_variables as called, _scaled, _first
+import numpy as np
+words = np.array([10], np.int64)
+assert called(words, 4) == 70 and _first(words, 5) == 10
+print(sum(called.stats.cache_hits.values()), sum(_scaled.nested().stats.cache_misses.values()))
+try:
+    _first(words, 11)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_what_python_calls_is_loaded_without_what_it_calls(tmp_path):
+    """As machine code alone: also what it raises comes out of the cache."""
+    environment = {**os.environ, "RINGSIM_CACHE": str(tmp_path)}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", LOADED], check=True, timeout=120, env=environment, capture_output=True, text=True
+        ).stdout.split("\n")
+        for _ in range(2)
+    ]
+    assert said == [["0 1", "too small", ""], ["1 0", "too small", ""]]
+    kept = {path.parent.parent.name == "nested" for path in tmp_path.rglob("*_scaled*.nbc")}
+    assert kept == {True}, "what only kernels call has no machine code of its own"
