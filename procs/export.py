@@ -16,7 +16,7 @@ import msgspec
 
 from procs.history import market_again
 from procs.record import database_of, state_of
-from ringsim.analysis.decisions import COLUMNS, Decision, Decisions, text
+from ringsim.analysis.decisions import STRATEGY, Decision, Decisions, text
 from ringsim.errors import BadInput
 from ringsim.store.connection import check_pages, check_records, connect_reading, typed
 from ringsim.store.errors import StoreExists, StoreFault, StoreFull
@@ -92,16 +92,16 @@ def _write_lines(rows: Decisions, file: BinaryIO, line: Callable[[Decision], str
 
 
 def write_csv(rows: Decisions, file: BinaryIO) -> None:
-    """A header of COLUMNS, then a line a row; a value that is not known is empty. Nothing needs quotes."""
-    file.write((",".join(COLUMNS) + "\n").encode())
-    _write_lines(rows, file, lambda row: ",".join(text(row, rows.places_of(row))) + "\n")
+    """A header of the columns, then a line a row; a value that is not known is empty. Nothing needs quotes."""
+    file.write((",".join(rows.columns) + "\n").encode())
+    _write_lines(rows, file, lambda row: ",".join(text(row, rows.places_of(row), rows.columns)) + "\n")
 
 
 def write_jsonl(rows: Decisions, file: BinaryIO) -> None:
-    """An object a line, keys as COLUMNS; numbers with all their decimals, null for a value that is not known."""
+    """An object a line, keys as the columns; numbers with all their decimals, null for a value that is not known."""
 
     def line(row: Decision) -> str:
-        values = zip(COLUMNS, text(row, rows.places_of(row)), strict=True)
+        values = zip(rows.columns, text(row, rows.places_of(row), rows.columns), strict=True)
         return "{" + ",".join(f'"{name}":{_json(name, value)}' for name, value in values) + "}\n"
 
     _write_lines(rows, file, line)
@@ -134,12 +134,12 @@ def _write_parquet(rows: Decisions, to: Path, *, over: bool) -> None:
 
 def parquet_types(rows: Decisions) -> dict[str, str]:
     """The columns' types: DECIMAL with the most decimals that any instrument of the run needs."""
-    types = {"t": "BIGINT", "action": "VARCHAR", "halted": "TINYINT"}
+    types = {"t": "BIGINT", "action": "VARCHAR", "halted": "TINYINT", STRATEGY: "TINYINT"}
     places: dict[str, int] = {}
     for scales in rows.scales:
         places |= {name: max(n, places.get(name, 0)) for name, n in scales.places.items()}
     types |= {name: f"DECIMAL({_NUMBER_DIGITS},{n})" for name, n in places.items()}
-    return {name: types[name] for name in COLUMNS}
+    return {name: types[name] for name in rows.columns}
 
 
 def _convert(duckdb: Any, plain: Path, grown: Path, types: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from procs.states import INGEST_STATE
-from procs.topology import Plan, Segments
+from procs.topology import Plan, Segments, StrategyPlan
 from ringsim.broker.exchange import broker_init
 from ringsim.fold.commit import first_state
 from ringsim.market.capture import open_capture
@@ -23,22 +23,24 @@ def first_ingest(plan: Plan) -> np.ndarray:
     return state
 
 
-def schedule_of(plan: Plan) -> np.ndarray:
-    """The orders that the run's strategy is to send, SCHEDULED[n]."""
-    return np.load(plan.schedule).view(np.recarray) if plan.schedule else no_orders()
+def schedule_of(strategy: StrategyPlan) -> np.ndarray:
+    """The orders that a strategy is to send, SCHEDULED[n]."""
+    return np.load(strategy.schedule).view(np.recarray) if strategy.schedule else no_orders()
 
 
-def install_strategy(plan: Plan) -> None:
-    """Have this process call the run's own strategy, if it is a user's. BadInput if its file is not what it was."""
-    if plan.user is not None:
-        install_file(plan.user, plan.strategy.user_words)
+def install_strategies(plan: Plan) -> None:
+    """Have this process call the run's own strategies, those that are a user's. BadInput if a file is not what it was."""
+    for number, strategy in enumerate(plan.strategies):
+        if strategy.user is not None:
+            install_file(strategy.user, strategy.params.user_words, number)
 
 
-def first_strategy(plan: Plan) -> np.ndarray:
-    """The strategy's state before the first input; a scripted one wants to be called when its first order is due."""
-    schedule = schedule_of(plan)
+def first_strategy(plan: Plan, number: int = 0) -> np.ndarray:
+    """A strategy's state before the first input; a scripted one wants to be called when its first order is due."""
+    strategy = plan.strategies[number]
+    schedule = schedule_of(strategy)
     wake_ns = int(schedule[0].time_ns) if plan.simulated and len(schedule) else NEVER_NS
-    return strategy_init(plan.strategy, wake_ns)
+    return strategy_init(strategy.params, wake_ns)
 
 
 def first_broker(plan: Plan) -> np.ndarray:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from procs.measured import read_measured
-from procs.topology import Plan, check_capacities
+from procs.topology import Plan, StrategyPlan, check_capacities
 from procs.trial import try_out
 from ringsim.broker.delays import Delays, read_rows
 from ringsim.config import (
@@ -23,6 +23,8 @@ from ringsim.config import (
     in_run_folder,
     instruments,
     schedule_file,
+    strategy_ids,
+    strategy_names,
     user_strategy,
 )
 from ringsim.errors import BadInput
@@ -50,8 +52,8 @@ class Prepared(msgspec.Struct, frozen=True):
     plan: Plan
     capture: Capture
     instrument: Instrument
-    strategy_id: str
-    strategy: str  # as --strategy writes it
+    strategy_ids: tuple[str, ...]  # by the numbers in the records; of several strategies the account is the last
+    strategies: tuple[str, ...]  # as --strategy writes them
     inputs: list[SourceFile]  # what was read beside the capture
     exchange: dict[str, str]  # option -> the model in force
     notes: list[str]
@@ -140,20 +142,26 @@ def make_folder(out: str | None, run_id: str) -> Path:
     return folder
 
 
-def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, plan: Plan | None = None) -> Prepared:
+def prepare_run(
+    effective: Effective, run_id: str, out: str | None = None, *, plan: Plan | None = None, processes: bool = False
+) -> Prepared:
     """All of it. out: the run's folder, if not the configured one. Raises BadInput, one line, for what cannot be used.
 
-    plan: of a run that was begun before, in whose folder it goes on.
+    plan: of a run that was begun before, in whose folder it goes on. processes: whether it is to run as processes.
     """
     config = effective.config
+    names = strategy_names(config)
+    if processes and len(names) > 1:
+        raise BadInput(f"several strategies ({', '.join(names)}) run in `ringsim backtest` so far, not as processes")
     capture = open_session(config)
     instrument = check_instrument(effective, capture)
-    schedule = _schedule(effective, instrument)
+    schedules = [_schedule(effective, name, instrument) for name in names]
     delays = _delays(effective)
-    user = _user(config)
-    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, schedule, delays, user)
-    inputs = [SourceFile(file.path, file.size_bytes, file.sha256) for file in (schedule, delays) if file]
-    inputs += [SourceFile(user.file.path, len(user.text), user.file.sha256)] if user else []
+    users = _users(config)
+    given = list(zip(schedules, users, strict=True))
+    plan = plan or _new_plan(effective, run_id, out or config.run.out, capture, instrument, given, delays)
+    inputs = [SourceFile(file.path, file.size_bytes, file.sha256) for file in (*schedules, delays) if file]
+    inputs += [SourceFile(user.file.path, len(user.text), user.file.sha256) for user in users if user]
     notes = [f"{note.path}: {note.text}" for note in effective.notes if note.origin != "default"] + list(
         capture.meta.notes
     )
@@ -164,17 +172,17 @@ def prepare_run(effective: Effective, run_id: str, out: str | None = None, *, pl
         plan=plan,
         capture=capture,
         instrument=instrument,
-        strategy_id=config.strategy.strategy_id,
-        strategy=config.strategy.name,
+        strategy_ids=strategy_ids(config),
+        strategies=names,
         inputs=inputs,
         exchange=models,
         notes=notes,
     )
 
 
-def _schedule(effective: Effective, instrument: Instrument) -> Schedule | None:
+def _schedule(effective: Effective, strategy: str, instrument: Instrument) -> Schedule | None:
     """The orders of a scripted strategy; None for another one. BadInput for what cannot be sent."""
-    run, file = effective.config.run, schedule_file(effective.config.strategy.name)
+    run, file = effective.config.run, schedule_file(strategy)
     if file is None:
         return None
     if run.clock == "realtime" and run.speed == "max":
@@ -198,14 +206,24 @@ def _delays(effective: Effective) -> Delays | None:
     return read_rows(Path(str(broker.latency_rows)).expanduser().absolute())
 
 
-def _user(config: Config) -> Loaded | None:
-    """A user's strategy, tried out; None for another one. BadInput for what cannot be called."""
-    found = user_strategy(config.strategy.name)
-    if found is None:
-        return None
-    user = load_user(Path(found[0]).expanduser().absolute(), found[1], config.strategy.user)
-    try_out(user)
-    return user
+def _users(config: Config) -> list[Loaded | None]:
+    """The strategies that are a user's, tried out, by number; None for another one. BadInput for what cannot be called.
+
+    Of several each takes those of the given parameters that it has.
+    """
+    files = [user_strategy(name) for name in strategy_names(config)]
+    among, given = sum(file is not None for file in files) > 1, config.strategy.user
+    users = [
+        load_user(Path(file[0]).expanduser().absolute(), file[1], given, among=among) if file else None
+        for file in files
+    ]
+    known = {name for user in users if user for name in user.parameters}
+    if among and (unknown := [name for name in given if name not in known]):
+        raise BadInput(f"strategy.user.{unknown[0]}: none of the strategies has such a parameter")
+    for user in users:
+        if user:
+            try_out(user)
+    return users
 
 
 def _new_plan(
@@ -214,10 +232,10 @@ def _new_plan(
     out: str | None,
     capture: Capture,
     instrument: Instrument,
-    schedule: Schedule | None,
+    given: list[tuple[Schedule | None, Loaded | None]],
     delays: Delays | None,
-    user: Loaded | None,
 ) -> Plan:
+    """given: what each strategy was given to read, by number."""
     config = effective.config
     simulated = config.run.clock == "simulated"
     sizes = capacities(config)
@@ -225,8 +243,17 @@ def _new_plan(
     # Event time is UTC already; CLOCK_MONOTONIC needs to be told what day it is.
     offset_ns = 0 if simulated else time.time_ns() - time.monotonic_ns()
     first_ns = capture.meta.first_recv_ns
-    words = user.params if user else ()
-    strategy = strategy_params(config, instrument, utc_offset_ns=offset_ns, first_ns=first_ns, user_words=words)
+    params = [
+        strategy_params(
+            config,
+            instrument,
+            number,
+            utc_offset_ns=offset_ns,
+            first_ns=first_ns,
+            user_words=user.params if user else (),
+        )
+        for number, (_, user) in enumerate(given)
+    ]
     broker = broker_params(config, instrument, utc_offset_ns=offset_ns, first_ns=first_ns, delays=delays)
     waits, cores = placement(effective)
     speed = (0, 1) if config.run.speed == "max" else Fraction(str(config.run.speed)).as_integer_ratio()
@@ -241,9 +268,14 @@ def _new_plan(
         capture_folder=str(capture.folder),
         messages=messages_within(capture, config.run.duration_s),
         base_latency_ns=config.feed.base_latency_ns,
-        strategy=strategy,
-        schedule=_keep(schedule.orders, folder / "schedule.npy") if schedule else "",
-        user=_keep_user(user, folder),
+        strategies=tuple(
+            StrategyPlan(
+                params[number],
+                _keep(schedule.orders, folder / f"schedule{_suffix(number)}.npy") if schedule else "",
+                _keep_user(user, folder / f"strategy{_suffix(number)}.py") if user else None,
+            )
+            for number, (schedule, user) in enumerate(given)
+        ),
         broker=broker,
         delays=_keep(delays.table, folder / "delays.npy") if delays else "",
         database=str(in_run_folder(config.strategy.persistence.database_path, folder)),
@@ -253,8 +285,7 @@ def _new_plan(
         # user's strategy is called with what happens, and nothing else.
         rehearse=config.pipeline.rehearse
         and not simulated
-        and not schedule
-        and not user
+        and not any(schedule or user for schedule, user in given)
         and not config.run.source.startswith(EVENTS),
         slice_us=config.pipeline.slice_us,
         waits=waits,
@@ -275,11 +306,13 @@ def _keep(checked: np.ndarray, path: Path) -> str:
     return str(path)
 
 
-def _keep_user(user: Loaded | None, folder: Path) -> UserFile | None:
+def _suffix(number: int) -> str:
+    """Of the name of what belongs to a strategy: the first one's has none."""
+    return f"-{number}" if number else ""
+
+
+def _keep_user(user: Loaded, path: Path) -> UserFile:
     """The file as it was read, in the run's folder: what the processes compile."""
-    if user is None:
-        return None
-    path = folder / "strategy.py"
     try:
         path.write_bytes(user.text)
     except OSError as error:

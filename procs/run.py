@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from procs.audit import audit
-from procs.first import first_broker, first_strategy, install_strategy, prepare, schedule_of
+from procs.first import first_broker, first_strategy, install_strategies, prepare, schedule_of
 from procs.latencies import write_latencies
 from procs.logs import LogFile
 from procs.postmortem import write_terminal
@@ -53,7 +53,7 @@ def create_database(prepared: Prepared) -> None:
         clock="simulated" if prepared.plan.simulated else "realtime",
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         instruments=(prepared.instrument,),
-        strategies=(prepared.strategy_id,),
+        strategies=prepared.strategy_ids,
         ringsim=__version__,
     )
     Store.create(path, facts, wait=time.sleep).close()
@@ -69,8 +69,8 @@ def log_sink(folder: Path) -> LogFile:
 
 
 def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """What both kinds of run have in common."""
-    feed, strategy, broker = states["ingest"].feed, states["strategy"], states["execution"]
+    """What both kinds of run have in common. states: of each stage; of the strategies an array of them, by number."""
+    feed, strategies, broker = states["ingest"].feed, states["strategy"], states["execution"]
     meta, counts = prepared.capture.meta, feed.counts
     names: tuple[str, ...] = ("other", "depth", "trade", "bookTicker", "snapshot", "bad")
     if counts.messages[MessageKind.PREDICTION]:
@@ -80,7 +80,7 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
         "clock": "simulated" if prepared.plan.simulated else "realtime",
         "source": [f.path for f in meta.files] or [meta.market],
         "symbol": meta.symbol,
-        "strategy": prepared.strategy,
+        "strategy": ", ".join(prepared.strategies),
         "exchange": prepared.exchange,
         "messages": {name: int(counts.messages[k]) for k, name in enumerate(names)},
         "feed": {
@@ -91,16 +91,20 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
         },
         "messages_taken": int(feed.next),
         "events_published": int(states["ingest"].out),
-        "market_lost": int(strategy.pos.lost),
-        "signals": int(strategy.signals),
-        "orders": summary.orders_summary(strategy, broker),
+        "market_lost": sum(int(s.pos.lost) for s in strategies),
+        "signals": sum(int(s.signals) for s in strategies),
+        "orders": summary.orders_summary(strategies, broker),
         **summary.account_summary(broker, prepared.instrument),
-        **({"halted": Reason(int(strategy.user.fault)).name} if strategy.user.fault else {}),
+        **next(({"halted": Reason(int(s.user.fault)).name} for s in strategies if s.user.fault), {}),
+        "strategies": [
+            {"number": k, "strategy_id": prepared.strategy_ids[k], "name": name}
+            | summary.share_summary(strategies[k], broker, prepared.instrument)
+            for k, name in enumerate(prepared.strategies)
+        ],
         **more,
         "notes": [
             *prepared.notes,
-            *_unsent(prepared, strategy),
-            *_of_user(prepared, strategy),
+            *(note for s in strategies for note in (*_unsent(prepared, s), *_of_user(prepared, s))),
             *_why_degraded(prepared, feed, more["exit_state"]),
         ],
         "database": prepared.plan.database,
@@ -110,20 +114,27 @@ def _summary(prepared: Prepared, states: dict[str, Any], **more: Any) -> dict[st
 
 def _unsent(prepared: Prepared, strategy: Any) -> Iterator[str]:
     """Orders of a schedule whose time did not come."""
-    count = len(schedule_of(prepared.plan)) - int(strategy.scripted.next) if prepared.plan.schedule else 0
+    count = len(schedule_of(prepared.plan.strategies[int(strategy.p.strategy)])) - int(strategy.scripted.next)
     if count > 0:
-        yield f"orders of the schedule that lie after the end of the run, and were not sent: {count}"
+        yield f"orders of the schedule{_which(prepared, strategy)} that lie after the end of the run, and were not sent: {count}"
+
+
+def _which(prepared: Prepared, strategy: Any) -> str:
+    """Of several strategies, which one."""
+    number = int(strategy.p.strategy)
+    return f" {prepared.strategy_ids[number]}" if len(prepared.strategies) > 1 else ""
 
 
 def _of_user(prepared: Prepared, strategy: Any) -> Iterator[str]:
     """What a user's strategy did wrong."""
+    which = _which(prepared, strategy)
     if fault := int(strategy.user.fault):
         since = (int(strategy.user.fault_ns) - prepared.capture.meta.first_recv_ns) / 1e9
         when = f" {since:.3f} s after the first message" if prepared.plan.simulated else ""
-        what = f"the strategy {_FAULTS[fault]}{when} ({Reason(fault).name})"
+        what = f"the strategy{which} {_FAULTS[fault]}{when} ({Reason(fault).name})"
         yield f"{what}: its orders were cancelled, and it was not called any more"
     if bad := int(strategy.user.bad):
-        yield f"intents of the strategy that were none, and were refused or left out: {bad:,}"
+        yield f"intents of the strategy{which} that were none, and were refused or left out: {bad:,}"
 
 
 def _why_degraded(prepared: Prepared, feed: Any, exit_state: str) -> Iterator[str]:
@@ -161,20 +172,21 @@ def run_backtest(
     """
     started, plan = time.monotonic(), prepared.plan
     create_database(prepared)
-    install_strategy(plan)
+    install_strategies(plan)
     events, feed = fold_session(prepared, commands, stopped)
     ingest = np.zeros(1, INGEST_STATE).view(np.recarray)
     ingest["feed"], ingest["out"] = feed, len(events)
-    strategy, broker = first_strategy(plan), first_broker(plan)
+    strategies = np.concatenate([first_strategy(plan, number) for number in range(len(plan.strategies))])
+    strategies, broker = strategies.view(np.recarray), first_broker(plan)
     bound_ns = int(latency_entry_min(broker[0].p.latency))
-    pipeline = Pipeline(strategy, broker, events, bound_ns, schedule_of(plan))
+    pipeline = Pipeline(strategies, broker, events, bound_ns, [schedule_of(one) for one in plan.strategies])
     folded = time.monotonic()
-    facts = ([prepared.strategy_id], [prepared.instrument.symbol])
+    facts = (prepared.strategy_ids, [prepared.instrument.symbol])
     with (
         RunLog(prepared.folder / LOG_NAME, *facts) as log,
         Store.open(plan.database, wait=time.sleep, check="none", synchronous="normal") as store,
     ):
-        for orders_at, orders, reports_at, reports in until_unending(prepared, strategy, pipeline.run()):
+        for orders_at, orders, reports_at, reports in until_unending(prepared, strategies, pipeline.run()):
             log.add_orders(orders_at, orders)
             log.add_reports(reports_at, reports)
             store.write(orders=(orders_at, orders), reports=(reports_at, reports))
@@ -182,7 +194,7 @@ def run_backtest(
                 break
         wall = time.monotonic()
         log.add_market(0, events)
-    states = {"ingest": ingest[0], "strategy": strategy[0], "execution": broker[0]}
+    states = {"ingest": ingest[0], "strategy": strategies, "execution": broker[0]}
     return _summary(
         prepared,
         states,
@@ -202,7 +214,7 @@ def _exit_state(states: dict[str, Any], *, failure: str | None, interrupted: boo
     return summary.exit_state(
         failure=failure,
         interrupted=interrupted,
-        strategy=states["strategy"],
+        strategies=states["strategy"],
         broker=states["execution"],
         book_valid=bool(states["ingest"].feed.book.valid == 1),
     )
@@ -269,8 +281,9 @@ def run_pipeline(
             finally:
                 screen.close()
         segments = parent.segments
-        states = {name: segments.good(name).copy() for name in ("ingest", "strategy", "execution")}
-        states = {name: np.array([s]).view(np.recarray)[0] for name, s in states.items()}
+        ended = {name: segments.good(name).copy() for name in ("ingest", "strategy", "execution")}
+        states: dict[str, Any] = {name: np.array([s]).view(np.recarray) for name, s in ended.items()}
+        states |= {name: states[name][0] for name in ("ingest", "execution")}
         interrupted = bool(signals.caught)
         if not prepared.plan.simulated:
             with suppress(StoreError):  # a full disk: the summary, which says so, has the percentiles

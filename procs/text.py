@@ -33,8 +33,10 @@ def summary_text(r: dict[str, Any]) -> str:
         lines.append(
             f"  halted    {r['halted']}: what was open is cancelled, all else refused until an operator rearms"
         )
-    if r.get("strategy", "imbalance") != "imbalance":
+    several = r.get("strategies", [])[1:]
+    if r.get("strategy", "imbalance") != "imbalance" and not several:
         lines.append(f"  strategy  {r['strategy']}")
+    lines += [_share_text(share) for share in r["strategies"]] if several else []
     if "exchange" in r:  # runs of before there was a choice have none
         lines.append("  exchange  " + "; ".join(f"{option} {model}" for option, model in r["exchange"].items()))
     latency = r["latency_us"]
@@ -56,6 +58,16 @@ def summary_text(r: dict[str, Any]) -> str:
         lines.append(f"  how everything stood at the failure: {r['terminal']}")
     lines += [f"  digest    {r['digest'] or 'none: the database cannot be read'}", f"  in        {r['out']}"]
     return "\n".join(lines)
+
+
+def _share_text(share: dict[str, Any]) -> str:
+    """One of several strategies, a line; its money as if the capital were its own."""
+    halted = f", halted {share['halted']}" if share["halted"] else ""
+    return (
+        f"  strategy  {share['strategy_id']} ({share['name']}): {_count(share['orders'])} orders, "
+        f"{_count(share['fills'])} fills, position {share['position']:f}, equity {share['equity']:,.4f} "
+        f"(realised {share['realized_pnl']:,.4f}, unrealised {share['unrealized_pnl']:,.4f}, fees {share['fees']:,.4f}){halted}"
+    )
 
 
 def difference_text(found: Comparison) -> str:

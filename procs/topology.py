@@ -58,6 +58,14 @@ HOPS = (
 )
 
 
+class StrategyPlan(msgspec.Struct, frozen=True):
+    """One strategy of a run."""
+
+    params: StrategyParams
+    schedule: str  # file of the orders that a scripted one sends; empty: none
+    user: UserFile | None  # of a user's own, the copy in the run's folder
+
+
 class Plan(msgspec.Struct, frozen=True):
     """Everything a stage must know to map a run and work in it. Written to plan.json in the run's folder."""
 
@@ -70,9 +78,7 @@ class Plan(msgspec.Struct, frozen=True):
     capture_folder: str
     messages: int  # of the capture that belong to the run
     base_latency_ns: int
-    strategy: StrategyParams
-    schedule: str  # file of the orders that a scripted strategy sends; empty: none
-    user: UserFile | None  # of a user's strategy, the copy in the run's folder
+    strategies: tuple[StrategyPlan, ...]  # by number
     broker: BrokerParams
     database: str
     batch_size: int

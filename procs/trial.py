@@ -48,7 +48,7 @@ def try_out(user: Loaded) -> None:
 
 
 def _decide(s: Any) -> None:
-    decide_user(s.user, s.p.user, s.f.now, s.v, s.orders, s.intents)
+    decide_user(s.p.strategy, s.user, s.p.user, s.f.now, s.v, s.orders, s.intents)
 
 
 def _try(s: Any) -> None:

@@ -23,16 +23,16 @@ PATIENCE_S = 10.0  # of the processor's time without an input: a decision takes 
 _LOOK_S = 0.5
 
 
-def until_unending(prepared: Prepared, state: np.ndarray, batches: Iterable[Any]) -> Iterator[Any]:
-    """The batches. Where one does not come because the strategy does not return, the process says so and ends.
+def until_unending(prepared: Prepared, states: np.ndarray, batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches. Where one does not come because a strategy does not return, the process says so and ends.
 
-    state: STRATEGY_STATE[1], which the kernels fold in while this looks at it.
+    states: STRATEGY_STATE[strategies], which the kernels fold in while this looks at them.
     """
-    if prepared.plan.user is None:
+    if all(strategy.user is None for strategy in prepared.plan.strategies):
         yield from batches
         return
     folding, over = threading.Event(), threading.Event()
-    threading.Thread(target=_watch, args=(prepared, state, folding, over), daemon=True).start()
+    threading.Thread(target=_watch, args=(prepared, states, folding, over), daemon=True).start()
     one_by_one = iter(batches)
     try:
         while True:
@@ -46,10 +46,10 @@ def until_unending(prepared: Prepared, state: np.ndarray, batches: Iterable[Any]
         over.set()
 
 
-def _watch(prepared: Prepared, state: np.ndarray, folding: threading.Event, over: threading.Event) -> None:
+def _watch(prepared: Prepared, states: np.ndarray, folding: threading.Event, over: threading.Event) -> None:
     seen, since = 0, 0.0  # before the first input kernels may be compiled, which takes a minute
     while not over.wait(_LOOK_S):
-        inputs = int(state[0].pos.journal)
+        inputs = int(states["pos"]["journal"].sum())
         if inputs != seen or not folding.is_set():
             seen, since = inputs, time.process_time()
         elif inputs > 0 and time.process_time() - since > PATIENCE_S:
@@ -60,7 +60,7 @@ def _end(prepared: Prepared, inputs: int) -> NoReturn:
     with contextlib.suppress(StoreError):  # a run that is only repeated has no record
         abandon(read_manifest(prepared.folder), prepared, interrupted=False)
     sys.stderr.write(
-        f"ringsim: the strategy {prepared.strategy} is too slow: at input {inputs:,} it did not return within "
+        f"ringsim: the strategy {', '.join(prepared.strategies)} is too slow: at input {inputs:,} it did not return within "
         f"{PATIENCE_S:g} s of the processor's time\n"
     )
     sys.stderr.flush()

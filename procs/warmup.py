@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from procs.demo.run import warm_up as load_demo
-from procs.first import first_broker, first_ingest, first_strategy, install_strategy, prepare
+from procs.first import first_broker, first_ingest, first_strategy, install_strategies, prepare
 from procs.launcher import tie_to
 from procs.rehearsal import PRELUDE, write_recording
 from procs.stages.base import FoldStage
@@ -66,7 +66,7 @@ def warm_up(plan: Plan, say: Say) -> dict[str, Any]:
         say(total - 1, total, "ticks")
         _fold_ticks(segments, *stages)
         scripts = _made_up_session(plan, stages[0].state[0].feed.book) if plan.rehearse else {}
-    install_strategy(plan)  # only now: it may be slow, and nobody watches this process
+    install_strategies(plan)  # only now: it may be slow, and nobody watches this process
     say(total, total, "warm")
     return scripts
 

@@ -17,7 +17,7 @@ MAX_QTY_LOTS = 1 << 40
 MAX_NOTIONAL = 1 << 49  # ticks x lots of one order: times a fee in hundredths of a basis point it stays below 2**63
 MAX_OPEN_ORDERS = 64  # resting orders of the account; each costs a look at every trade
 MAX_IN_FLIGHT = 128  # orders on their way to the exchange
-IN_FLIGHT_CANCELS = 8  # of them, kept for cancels: new orders never stand in their way
+IN_FLIGHT_CANCELS = 16  # of them, kept for cancels, two a strategy: new orders never stand in their way
 MAX_ACCOUNT_NOTIONAL = (
     1 << 55
 )  # |position with what works filled| x price: the mark may rise 100-fold before 2**63 is near
@@ -88,8 +88,8 @@ assert USER_STATE_BYTES % 8 == 0
 assert MAX_CAPACITY & (MAX_CAPACITY - 1) == 0
 assert CREDITS + CANCEL_ALL_CREDITS <= MAX_IN_FLIGHT
 assert (
-    MAX_OPEN_ORDERS + MAX_IN_FLIGHT + TAKE_LEVELS + 4 <= EXECUTION_OUT
-)  # a take that halts: its fills, every cancel, HALTED, ACCOUNT
+    MAX_OPEN_ORDERS + MAX_IN_FLIGHT + TAKE_LEVELS + 4 + MAX_STRATEGIES <= EXECUTION_OUT
+)  # a take that halts: its fills, every cancel, HALTED, an ACCOUNT a strategy and the account's
 assert MAX_NOTIONAL * MAX_FEE_CBPS < 1 << 63
 assert MAX_NOTIONAL <= MAX_PRICE_TICKS * MAX_QTY_LOTS
 assert BOOK_LEVELS_USED < BOOK_LEVELS

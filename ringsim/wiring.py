@@ -6,7 +6,7 @@ from ringsim.broker.delays import Delays
 from ringsim.broker.latency import LatencyModel
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import QueueModel
-from ringsim.config import Config, capacities, instruments, limits_in_grid, strategy_kind
+from ringsim.config import Config, capacities, instruments, limits_in_grid, strategy_kind, strategy_names
 from ringsim.market.instruments import SYNTHETIC, find_instrument, quote_of
 from ringsim.market.walk import FINE, Regime, SyntheticParams
 from ringsim.strategy.params import StrategyParams
@@ -28,12 +28,13 @@ def feed_pace(config: Config) -> tuple[bool, tuple[int, int]]:
 def strategy_params(
     config: Config,
     instrument: Instrument,
+    number: int = 0,
     *,
     utc_offset_ns: int = 0,
     first_ns: int = 0,
     user_words: tuple[int, ...] = (),
 ) -> StrategyParams:
-    """Of the configured strategy.
+    """Of the configured strategy of that number.
 
     utc_offset_ns: added to the stage's now gives UTC; 0 where now is UTC already. first_ns: receive time of the feed's first
     message, to which a scripted strategy's times are set under the realtime clock. user_words: parameters of a user's strategy.
@@ -41,8 +42,11 @@ def strategy_params(
     paced, pace = feed_pace(config)
     own = config.strategy.divergence
     given, grid = config.strategy.params, limits_in_grid(config, instrument)
+    names = strategy_names(config)
     return StrategyParams(
-        kind=StrategyKind[strategy_kind(config.strategy.name).upper()],
+        strategy=number,
+        strategies=len(names),
+        kind=StrategyKind[strategy_kind(names[number]).upper()],
         capital=grid.start_cash,
         limits=grid.limits,
         imbalance_threshold=float(given.imbalance_threshold),
@@ -69,7 +73,7 @@ def strategy_params(
 def broker_params(
     config: Config, instrument: Instrument, *, utc_offset_ns: int = 0, first_ns: int = 0, delays: Delays | None = None
 ) -> BrokerParams:
-    """Of the paper exchange; the account has the same limits as the strategy, and enforces them where it counts.
+    """Of the paper exchange; the account has the same limits as each strategy, and enforces them where it counts: on all together.
 
     A model's name in the configuration is its name in the enum, in small letters. delays: the table of a latency model that
     has one; its least is the lower bound. first_ns: as for `strategy_params`.
@@ -77,6 +81,7 @@ def broker_params(
     given, grid = config.broker, limits_in_grid(config, instrument)
     paced, pace = feed_pace(config)
     return BrokerParams(
+        strategies=len(strategy_names(config)),
         cash0=grid.start_cash,
         maker_cbps=grid.maker_cbps,
         taker_cbps=grid.taker_cbps,

@@ -129,7 +129,7 @@ def _session(source: str | None, folder: Path) -> _Session:
     prepared = prepare_run(effective, run_id, out=str(folder / "run"))
     events, _ = fold_session(prepared, (), False)
     plan = prepared.plan
-    strategy, broker = strategy_init(plan.strategy), broker_init(plan.broker)
+    strategy, broker = strategy_init(plan.strategies[0].params), broker_init(plan.broker)
     chunks = list(Pipeline(strategy, broker, events, int(latency_entry_min(broker[0].p.latency))).run())
     found = {
         "market": events,

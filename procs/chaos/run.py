@@ -49,7 +49,7 @@ _POLL_MS = 1  # an injector strikes between two turns: the shorter they are, the
 def _prepared(effective: Effective, folder: Path) -> Prepared:
     config = effective.config
     run_id = new_run_id(datetime.now(UTC))
-    return prepare_run(effective, run_id, out=str(folder / run_id) if config.run.out is None else None)
+    return prepare_run(effective, run_id, out=str(folder / run_id) if config.run.out is None else None, processes=True)
 
 
 class _Watch:

@@ -34,11 +34,12 @@ Lot = Annotated[
     str | None, typer.Option("--lot", metavar="X", help="Of event files.", show_default="taken from the file")
 ]
 Strategy = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--strategy",
         metavar="NAME",
-        help="What trades: imbalance, divergence, scripted:FILE.csv, a list of orders with their times, or FILE.py:NAME, your own.",
+        help="What trades: imbalance, divergence, scripted:FILE.csv, a list of orders with their times, or FILE.py:NAME, your own. "
+        "backtest: several on one account, the option once for each.",
         show_default="imbalance",
     ),
 ]
@@ -105,6 +106,11 @@ Limits = Annotated[
         show_default="enforced",
     ),
 ]
+
+
+def strategies(given: list[str] | None) -> object:
+    """The value of strategy.name that --strategy stands for: one name, or a list of them; None: not given."""
+    return given[0] if given and len(given) == 1 else given or None
 
 
 def exchange(**options: str | None) -> dict[str, object]:

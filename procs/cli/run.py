@@ -24,6 +24,7 @@ from procs.cli.options import (
     Tick,
     effective,
     exchange,
+    strategies,
 )
 from procs.cli.output import Json, Output, say
 
@@ -60,8 +61,10 @@ def _prepared(
     config: Path | None,
     out: Path | None,
     assignments: list[str] | None,
+    *,
+    processes: bool,
 ) -> Any:
-    """The manifest and the run. options: key path -> what was given, None if nothing was."""
+    """The manifest and the run. options: key path -> what was given, None if nothing was. processes: as for prepare_run."""
     found = effective(config, profile, assignments, options | {"run.out": str(out) if out else None})
     from datetime import UTC, datetime
 
@@ -69,7 +72,7 @@ def _prepared(
     from procs.record import begin
     from ringsim.store.runs import new_run_id
 
-    prepared = prepare_run(found, new_run_id(datetime.now(UTC)))
+    prepared = prepare_run(found, new_run_id(datetime.now(UTC)), processes=processes)
     return begin(found, prepared, sys.argv[1:]), prepared
 
 
@@ -103,13 +106,13 @@ def run(
     """Run the pipeline as processes: ingest, strategy, paper broker and persistence, supervised."""
     output = Output(json)
     options: dict[str, object] = {
-        "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategy, "run.clock": clock, "run.speed": speed,
-        "run.seed": seed, "run.duration_s": duration,
+        "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategies(strategy),
+        "run.clock": clock, "run.speed": speed, "run.seed": seed, "run.duration_s": duration,
         **exchange(latency=latency, queue=queue, fills=fills, fees=fees, slippage=slippage, rate_limit=rate_limit, limits=limits),
     }  # fmt: skip
     adopt = False
     if resume is None:
-        manifest, prepared = _prepared(options, profile, config, out, assignments)
+        manifest, prepared = _prepared(options, profile, config, out, assignments, processes=True)
     else:
         given = [*options.values(), profile, config, out, assignments]
         manifest, prepared, adopt = _resumed(resume, alone=all(value is None for value in given))
@@ -134,11 +137,11 @@ def backtest(
     """The same folds in one process, on the simulated clock: the same digest as `run --clock simulated`."""
     output = Output(json)
     options: dict[str, object] = {
-        "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategy,
+        "run.source": source, "feed.tick": tick, "feed.lot": lot, "strategy.name": strategies(strategy),
         "run.clock": "simulated", "run.seed": seed, "run.duration_s": duration,
         **exchange(latency=latency, queue=queue, fills=fills, fees=fees, slippage=slippage, rate_limit=rate_limit, limits=limits),
     }  # fmt: skip
-    manifest, prepared = _prepared(options, profile, config, out, assignments)
+    manifest, prepared = _prepared(options, profile, config, out, assignments, processes=False)
     from procs.run import Signals, run_backtest
 
     with _on_record(manifest, prepared), Signals(lambda why: None) as signals:

@@ -80,9 +80,10 @@ class Readings(msgspec.Struct):
 def read(connection: sqlite3.Connection, path: Path, market: Market | None) -> Readings:
     """Of a run's database, in a transaction. market: None if it cannot be told again."""
     rows = Decisions(connection, path, None if market is None else market.events)
-    symbol, start_cash, account = _account(connection)
+    whose = len(rows.facts.strategies) - 1  # the account; alone, the one strategy is it
+    symbol, start_cash, account = _account(connection, whose)
     found = Readings(rows.facts.instruments[symbol], _start_ns(connection), account=account)
-    _read_accounts(connection, found, symbol, start_cash)
+    _read_accounts(connection, found, whose, symbol, start_cash)
     _read_fills(connection, found)
     query = "SELECT status, reason, count(*) FROM orders GROUP BY status, reason ORDER BY 3 DESC, 1, 2"
     found.outcomes = list(connection.execute(query))
@@ -97,14 +98,16 @@ def read(connection: sqlite3.Connection, path: Path, market: Market | None) -> R
     return found
 
 
-def _account(connection: sqlite3.Connection) -> tuple[int, int, dict[str, Any]]:
-    """Of the account with the most fills: its symbol's number, its start cash (money), its row of positions_decimal.
+def _account(connection: sqlite3.Connection, whose: int) -> tuple[int, int, dict[str, Any]]:
+    """Of the account, in the symbol with the most fills: that one's number, its start cash (money), its row of positions_decimal.
 
-    (0, 0, {}) if there is none yet.
+    whose: number that its records carry. (0, 0, {}) if there is none yet.
     """
     cursor = connection.execute(
         "SELECT i.number, q.start_cash, p.* FROM positions_decimal p JOIN positions q USING (strategy_id, symbol)"
-        " JOIN instruments i USING (symbol) ORDER BY p.fills DESC, p.seq LIMIT 1"
+        " JOIN instruments i USING (symbol) JOIN strategies s USING (strategy_id) WHERE s.number = ?"
+        " ORDER BY p.fills DESC, p.seq LIMIT 1",
+        (whose,),
     )
     names, row = [d[0] for d in cursor.description], cursor.fetchone()
     return (0, 0, {}) if row is None else (row[0], row[1], dict(zip(names[2:], row[2:], strict=True)))
@@ -126,12 +129,12 @@ def _seconds(found: Readings, times_ns: np.ndarray) -> np.ndarray:
     return (times_ns - found.start_ns) / _NS
 
 
-def _read_accounts(connection: sqlite3.Connection, found: Readings, symbol: int, start_cash: int) -> None:
-    """Equity, drawdown and position: at the start, then of every ACCOUNT record."""
+def _read_accounts(connection: sqlite3.Connection, found: Readings, whose: int, symbol: int, start_cash: int) -> None:
+    """Equity, drawdown and position: at the start, then of every ACCOUNT record of the account."""
     times, equities, positions = array("q", [found.start_ns]), array("q", [start_cash]), array("q", [0])
     for _, records in read_records(connection, "reports"):
         accounts = np.ascontiguousarray(records[records["kind"] == ReportKind.ACCOUNT]).view(ACCOUNT)
-        accounts = accounts[accounts["symbol"] == symbol]
+        accounts = accounts[(accounts["symbol"] == symbol) & (accounts["strategy"] == whose)]
         times.extend(accounts["time_ns"].tolist())
         equities.extend((accounts["cash"] + accounts["position_lots"] * accounts["mark_ticks"]).tolist())
         positions.extend(accounts["position_lots"].tolist())

@@ -156,7 +156,7 @@ class StrategyStage(FoldStage):
     stage, name = Stage.STRATEGY, "strategy"
 
     def __init__(self, segments: Segments, script: Script | None = None) -> None:
-        self.schedule = schedule_of(segments.plan)
+        self.schedule = schedule_of(segments.plan.strategies[0])
         self.paced = len(self.schedule) > 0 and not segments.plan.simulated  # its times are of the feed's clock
         latency = segments.good("execution").p.latency
         setup = intake_setup(

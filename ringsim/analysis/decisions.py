@@ -1,7 +1,8 @@
 """A row a decision: each record of the orders ring, with the market and the account as they were known then.
 
 Row n is record n of the orders ring; none is left out and none is made up. The account is the newest ACCOUNT record that had
-reached the strategy by then (deliver_ns <= t): nothing in a row was unknown at its time.
+reached the strategy by then (deliver_ns <= t): nothing in a row was unknown at its time. Of several strategies it is the share
+of the one that decided, whose number is a column more.
 
     external_px   the prediction in force, without one the microprice (Pb qa + Pa qb) / (qa + qb), rounded half to even to a
                   millionth of a tick; market_px the mid, exact; both of the newest whole message up to the record's trigger
@@ -11,7 +12,7 @@ Invariant: integers throughout; `Scales` says how many decimals each has. Memory
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from ringsim.units import Instrument, fixed, fraction
 COLUMNS = (
     "t", "external_px", "market_px", "divergence", "action", "equity", "realized_pnl", "position", "halted",
 )  # fmt: skip
+
+STRATEGY = "strategy"  # the column after them where there are several strategies
 
 EXTERNAL_PLACES = 6  # decimals of external_px beyond those of the tick
 DIVERGENCE_PLACES = 12
@@ -59,6 +62,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     realized_pnl: int | None
     position: int
     halted: int
+    strategy: int  # its number
     symbol: int  # its number, and so its scales; no column
 
 
@@ -110,10 +114,10 @@ def _rounded(numerator: int, denominator: int) -> int:
     return whole + (2 * rest > denominator or (2 * rest == denominator and whole & 1))
 
 
-def text(row: Decision, places: Mapping[str, int]) -> list[str]:
+def text(row: Decision, places: Mapping[str, int], columns: Sequence[str] = COLUMNS) -> list[str]:
     """The row's columns as exact decimal text, "" where a value is not known. places: `Scales.places` of its symbol."""
     found = []
-    for name in COLUMNS:
+    for name in columns:
         value = getattr(row, name)
         found.append("" if value is None else fixed(value, places[name]) if name in places else str(value))
     return found
@@ -135,6 +139,7 @@ class Decisions:
             self._start = {(strategy, symbol): cash for strategy, symbol, cash in connection.execute(query)}
         except sqlite3.Error as error:
             raise typed(error, path, "reading") from None
+        self.columns = (*COLUMNS, STRATEGY) if len(self.facts.strategies) > 1 else COLUMNS
         self.scales = [Scales.of(i) for i in self.facts.instruments]
         self._tops = [] if events is None else [Tops(events, k) for k in range(len(self.scales))]
 
@@ -180,8 +185,9 @@ class Decisions:
                 realized = None if realized is None else realized * tick * lot
                 position *= lot
             yield Decision(
-                t, external, market, divergence, action_word(kind, side), equity, realized, position, halted, symbol
-            )
+                t, external, market, divergence, action_word(kind, side), equity, realized, position, halted, strategy,
+                symbol,
+            )  # fmt: skip
 
 
 def action_word(kind: int, side: int) -> str:

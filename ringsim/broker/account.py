@@ -1,11 +1,11 @@
 """A fill's way into ledger and risk, and what ends trading.
 
-    fill ──> ledger ──> FILL report ──> risk: day loss, drawdown, losses in a row ──> halt?
+    fill ──> ledger, the strategy's share ──> FILL report ──> risk: day loss, drawdown, losses in a row ──> halt?
     halt ──> HALTED ──> CANCELLED for all that rests, then for all new orders in flight; later ones are REJECTED by risk
 
 The account's identities are checked after each input that changed it, after each record that the exchange acted on, and
 before each ACCOUNT: memory can be damaged between two fills. A breach, there or in the states of an order, halts with its
-name. Then one ACCOUNT record says how the account stands.
+name. Then one ACCOUNT record says how the account stands, and of several strategies one each how its share does.
 """
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from ringsim.book import VALID, book_mid2
 from ringsim.broker.fees import fee_money
 from ringsim.broker.orders import free_slot, set_status, take_slot, unrank_order
-from ringsim.broker.reports import report_account, report_order, report_venue, return_credit
+from ringsim.broker.reports import report_accounts, report_order, report_venue, return_credit
+from ringsim.broker.shares import share_fill, shares_add_up
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_check, ledger_equity, ledger_fill
 from ringsim.limits import MAX_IN_FLIGHT, MAX_STRATEGIES
@@ -156,6 +157,7 @@ def fill_order(s, k, px, qty, liquidity, seq, now, out):
 
     held = s.ledger.position_lots
     ledger_fill(s.ledger, side, px, qty, fee)
+    share_fill(s.shares[o.strategy], side, px, qty, fee, o.order_id, now + s.risk.utc_offset_ns)
     s.touched, s.last_order_id = 1, o.order_id
 
     r = out.records[report_order(s, out, k, _FILL, _NONE, now)]
@@ -187,8 +189,10 @@ def fill_order(s, k, px, qty, liquidity, seq, now, out):
 
 @kernel
 def account_whole(s):
-    """Whether the account's identities hold: the ledger's own, and as many fills in it as were reported."""
-    return s.ledger.fills == s.counters.fills and ledger_check(s.ledger, s.mark_ticks)
+    """Whether the account's identities hold: the ledger's own, as many fills in it as were reported, and the shares' sum."""
+    if s.ledger.fills != s.counters.fills or not ledger_check(s.ledger, s.mark_ticks):
+        return False
+    return shares_add_up(s.shares, s.ledger, s.mark_ticks)
 
 
 @kernel
@@ -207,5 +211,5 @@ def finish_input(s, now, out):
     if s.breach != 0:
         halt(s, s.breach, now, out)
         s.breach = 0
-    report_account(s, out, _NONE, s.risk.halt_reason, now)
+    report_accounts(s, out, _NONE, s.risk.halt_reason, now)
     s.touched = 0

@@ -13,8 +13,8 @@ Invariants:
 - A report names what caused it: the market event that filled or halted, the trigger of the record that it answers or acts
   on, the END_OF_FEED event for the expiry; -1 for an account that only the clock asked for.
 - After each input that changed the account (a fill or a halt), each record acted on and each account told its identities
-  hold, or trading halts with LEDGER_IDENTITY; after a change one ACCOUNT record follows. One input makes at most
-  EXECUTION_OUT records.
+  hold, or trading halts with LEDGER_IDENTITY; after a change one ACCOUNT record follows, of several strategies one for each
+  that filled before it. One input makes at most EXECUTION_OUT records.
 - Between BEGIN of a snapshot, or a GAP, and the next SNAPSHOT_END nothing fills and new orders are NO_BOOK; resting orders
   stay, and then stand no further back than the whole new level: F = min(F, level).
 - Nothing executes outside READY and RUNNING: new orders are PROVISIONAL then. Resting orders stay in the market.
@@ -48,7 +48,8 @@ from ringsim.broker.moves import moves_cbps, moves_look
 from ringsim.broker.orders import orders_clear, watched
 from ringsim.broker.params import BrokerParams
 from ringsim.broker.queue import QueueModel, queue_depth
-from ringsim.broker.reports import report_account, report_answer, report_received
+from ringsim.broker.reports import report_accounts, report_answer, report_received
+from ringsim.broker.shares import shares_open
 from ringsim.broker.state import BROKER_STATE
 from ringsim.control import RunState
 from ringsim.errors import BadInput
@@ -117,6 +118,7 @@ def broker_init(params: BrokerParams, delays: np.ndarray | None = None) -> np.nd
     risk_open(s.risk, params.limits, params.cash0, params.utc_offset_ns)
     book_clear(s.book)
     ledger_open(s.ledger, params.cash0)
+    shares_open(s.shares, params.cash0)
     orders_clear(s)
     s.lifecycle, s.run = Lifecycle.READY, RunState.RUNNING
     s.timer_ns, s.next_ns, s.snapshot_ns, s.expire_ns = NEVER_NS, NEVER_NS, NEVER_NS, NEVER_NS
@@ -416,7 +418,7 @@ def _account_now(s, flags, now, out):
     if s.breach != 0:
         halt(s, s.breach, now, out)
         s.breach, s.touched = 0, 0
-    report_account(s, out, flags, s.risk.halt_reason, now)
+    report_accounts(s, out, flags, s.risk.halt_reason, now)
 
 
 @kernel

@@ -10,7 +10,7 @@ from ringsim.broker.latency import LATENCY, LatencyModel
 from ringsim.broker.queue import EXPONENT_MAX, QueueModel
 from ringsim.broker.rate import RATE_ORDERS_MAX
 from ringsim.broker.slippage import SLIPPAGE_CBPS_MAX, SLIPPAGE_TICKS_MAX
-from ringsim.limits import MAX_FEE_CBPS, MAX_SYMBOLS
+from ringsim.limits import MAX_FEE_CBPS, MAX_STRATEGIES, MAX_SYMBOLS
 from ringsim.records import NEVER_NS
 from ringsim.risk.limits import MONEY_MAX, RiskLimits
 
@@ -21,6 +21,7 @@ PERIOD_MAX_NS = 86_400_000_000_000
 BROKER_PARAMS = np.dtype(
     [
         ("symbol", "i8"),
+        ("strategies", "i8"),
         ("maker_cbps", "i8"),
         ("taker_cbps", "i8"),
         ("latency", LATENCY),
@@ -43,6 +44,7 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Of one account on one instrument. `problems()` says what lies outside its range."""
 
     symbol: int = 0  # number of the instrument, 0..MAX_SYMBOLS - 1; orders for another one are BAD_SYMBOL
+    strategies: int = 1  # that trade on the account, 1..MAX_STRATEGIES; of several each one's share is reported, too
     cash0: int = 0  # money, 0..MONEY_MAX
     maker_cbps: int = 200  # fee of a fill that rested, hundredths of a basis point, +-MAX_FEE_CBPS; negative: rebate
     taker_cbps: int = 200
@@ -74,6 +76,7 @@ class BrokerParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """Every value out of its range, one line each; empty when all hold."""
         ranges = {
             "symbol": (0, MAX_SYMBOLS - 1),
+            "strategies": (1, MAX_STRATEGIES),
             "cash0": (0, MONEY_MAX),
             "maker_cbps": (-MAX_FEE_CBPS, MAX_FEE_CBPS),
             "taker_cbps": (-MAX_FEE_CBPS, MAX_FEE_CBPS),

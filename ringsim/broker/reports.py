@@ -7,21 +7,26 @@ one connection: deliver_ns never decreases.
 Every record of the orders ring gets exactly one report with RETURNS_CREDIT: NEW its ACCEPTED, PROVISIONAL, REJECTED, or the
 CANCELLED of one that never arrived (halt, end of feed); CANCEL its CANCELLED or CANCEL_REJECTED; REPLACE its REPLACED or
 CANCEL_REJECTED; all else its NOTED. Fills, and cancels that nobody asked for one by one, return none.
+
+A report carries the number of its strategy. What is the account's (HALTED, its ACCOUNT) carries how many strategies there are,
+the number after the last one's; where there is one alone, the account is its own: 0.
 """
 
 import numpy as np
 
 from ringsim.broker.latency import latency_response, session_ns
 from ringsim.broker.moves import moves_cbps
+from ringsim.broker.shares import share_day_realized
 from ringsim.fold.outbox import outbox_next
 from ringsim.kernel import kernel
 from ringsim.ledger import ledger_unrealized
-from ringsim.records import OrderKind, ReportFlag, ReportKind
+from ringsim.records import OrderKind, ReportFlag, ReportKind, Side
 from ringsim.risk.gate import risk_day_realized
 
 _CREDIT = np.int64(ReportFlag.RETURNS_CREDIT)
 _ACCOUNT = np.int64(ReportKind.ACCOUNT)
 _NEW, _SNAPSHOT = np.int64(OrderKind.NEW), np.int64(OrderKind.SNAPSHOT)
+_BUY, _SELL = np.int64(Side.BUY), np.int64(Side.SELL)
 
 
 @kernel
@@ -89,7 +94,7 @@ def report_answer(s, out, k, kind, reason, now):
 def report_venue(s, out, kind, reason, now):
     """About no order: trading halted."""
     i = _open_report(s, out, kind, reason, now)
-    out.records[i].acted_ns = now
+    out.records[i].strategy, out.records[i].acted_ns = _account_number(s), now
 
 
 @kernel
@@ -108,14 +113,46 @@ def report_received(s, out, order, kind, reason, now):
 
 
 @kernel
-def report_account(s, out, flags, reason, now):
-    """The account as it stands, at `mark_ticks`."""
+def _account_number(s):
+    """What the account's reports carry as their strategy."""
+    return s.p.strategies if s.p.strategies > 1 else 0
+
+
+@kernel
+def _report_ledger(s, out, strategy, ledger, flags, reason, now):
+    """How a ledger stands, at `mark_ticks`; returns the report's index."""
     i = _open_report(s, out, _ACCOUNT, reason, now)
-    a, ledger = out.alternate[i], s.ledger
-    a.order_id, a.time_ns = s.last_order_id, now
+    a = out.alternate[i]
+    a.strategy, a.time_ns, a.flag_bits = strategy, now, flags
     a.cash, a.realized, a.fees = ledger.cash, ledger.realized, ledger.fees
     a.unrealized = ledger_unrealized(ledger, s.mark_ticks)
     a.mark_ticks, a.position_lots, a.cost = s.mark_ticks, ledger.position_lots, ledger.cost
-    a.open_orders, a.trading, a.fills = s.open_orders, s.risk.trading, ledger.fills
+    a.trading, a.fills = s.risk.trading, ledger.fills
+    return i
+
+
+@kernel
+def _resting(s, strategy):
+    """How many orders of a strategy rest."""
+    count = 0
+    for side in (_BUY, _SELL):
+        for i in range(s.ranked[side]):
+            if s.orders[s.rank[side, i]].strategy == strategy:
+                count += 1
+    return count
+
+
+@kernel
+def report_accounts(s, out, flags, reason, now):
+    """The account as it stands; of several strategies first the shares that have changed, with flags all of them."""
+    if s.p.strategies > 1:
+        for k in range(s.p.strategies):
+            share = s.shares[k]
+            if flags != 0 or share.ledger.fills != share.told_fills:
+                share.told_fills = share.ledger.fills
+                a = out.alternate[_report_ledger(s, out, k, share.ledger, flags, reason, now)]
+                a.order_id, a.open_orders = share.last_order_id, _resting(s, k)
+                a.day_realized = share_day_realized(share, now + s.risk.utc_offset_ns)
+    a = out.alternate[_report_ledger(s, out, _account_number(s), s.ledger, flags, reason, now)]
+    a.order_id, a.open_orders = s.last_order_id, s.open_orders
     a.day_realized = risk_day_realized(s.risk)
-    a.flag_bits = flags

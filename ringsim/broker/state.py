@@ -10,6 +10,7 @@ from ringsim.broker.latency import DELAYS
 from ringsim.broker.moves import MOVES
 from ringsim.broker.params import BROKER_PARAMS
 from ringsim.broker.rate import RATE
+from ringsim.broker.shares import SHARE
 from ringsim.fold.positions import POSITIONS
 from ringsim.ledger import LEDGER
 from ringsim.limits import (
@@ -138,6 +139,7 @@ BROKER_STATE = np.dtype(
         ("last_order_id", "i8"),  # of the last fill
         ("working", "i8", (4,)),  # by side: lots left of resting orders
         ("ledger", LEDGER),
+        ("shares", SHARE, (MAX_STRATEGIES,)),
         ("risk", RISK),
         ("counters", BROKER_COUNTERS),
         ("ranked", "i8", (4,)),  # by side: resting orders
@@ -159,9 +161,9 @@ BROKER_STATE = np.dtype(
 )
 
 # The worst inputs: each resting order filled once and then, with all that is in flight, cancelled by a halt; or one order
-# that takes all it may. Then HALTED, a second HALTED if an invariant broke, ACCOUNT.
+# that takes all it may. Then HALTED, a second HALTED if an invariant broke, an ACCOUNT a strategy and the account's.
 _NEW_IN_FLIGHT = MAX_IN_FLIGHT - IN_FLIGHT_CANCELS
 assert TAKEN_LEVELS <= TAKE_LEVELS  # a take fills at most once at each level that it can remember
-assert 2 * MAX_OPEN_ORDERS + _NEW_IN_FLIGHT + 3 <= EXECUTION_OUT
-assert 1 + TAKE_LEVELS + 1 + MAX_OPEN_ORDERS + _NEW_IN_FLIGHT + 3 <= EXECUTION_OUT
-assert MAX_OPEN_ORDERS + MAX_IN_FLIGHT + 3 <= EXECUTION_OUT  # the expiry
+assert 2 * MAX_OPEN_ORDERS + _NEW_IN_FLIGHT + 3 + MAX_STRATEGIES <= EXECUTION_OUT
+assert 1 + TAKE_LEVELS + 1 + MAX_OPEN_ORDERS + _NEW_IN_FLIGHT + 3 + MAX_STRATEGIES <= EXECUTION_OUT
+assert MAX_OPEN_ORDERS + MAX_IN_FLIGHT + 3 + MAX_STRATEGIES <= EXECUTION_OUT  # the expiry

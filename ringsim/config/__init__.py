@@ -23,7 +23,9 @@ from ringsim.config.grid import (
     limits_in_grid,
     schedule_file,
     source_files,
+    strategy_ids,
     strategy_kind,
+    strategy_names,
     user_strategy,
 )
 from ringsim.config.kinds import toml_value
@@ -55,7 +57,9 @@ __all__ = [
     "model_settings",
     "schedule_file",
     "source_files",
+    "strategy_ids",
     "strategy_kind",
+    "strategy_names",
     "toml_value",
     "user_strategy",
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ringsim.config.problems import BadConfig, Problem
-from ringsim.config.schema import WITH_FILES, Config
+from ringsim.config.schema import ACCOUNT, WITH_FILES, Config
 from ringsim.limits import FEATURE_WINDOW, MAX_NOTIONAL, MAX_QTY_LOTS
 from ringsim.risk.limits import MONEY_MAX, RiskLimits
 from ringsim.units import Instrument
@@ -145,6 +145,31 @@ def strategy_kind(strategy: str) -> str:
     kind = strategy.partition(":")[0]
     is_file = strategy.endswith(".py") or ".py:" in strategy
     return "user" if is_file and kind != "scripted" else kind
+
+
+def strategy_names(config: Config) -> tuple[str, ...]:
+    """The strategies of the run, as --strategy writes them, in the order of their numbers."""
+    name = config.strategy.name
+    return (name,) if isinstance(name, str) else name
+
+
+def strategy_ids(config: Config) -> tuple[str, ...]:
+    """What the database calls the numbers in the records.
+
+    One strategy has strategy.strategy_id. Several have as many as it lists, or else their kinds (of a user's own its NAME) and
+    numbers; after them comes the account.
+    """
+    names, given = strategy_names(config), config.strategy.strategy_id
+    if len(names) == 1:
+        return (given,) if isinstance(given, str) else given
+    if isinstance(given, str):
+        given = tuple(f"{_label(name)}-{number}" for number, name in enumerate(names))
+    return (*given, ACCOUNT)
+
+
+def _label(strategy: str) -> str:
+    user = user_strategy(strategy)
+    return user[1] if user else strategy_kind(strategy)
 
 
 def power_of_two(size: int) -> int:

@@ -12,11 +12,12 @@ from typing import Any, get_type_hints
 import msgspec
 
 from ringsim import limits
-from ringsim.config.grid import capacities, source_files, strategy_kind, user_strategy
+from ringsim.config.grid import capacities, source_files, strategy_kind, strategy_names, user_strategy
 from ringsim.config.kinds import kind_of, kinds, meant, section_names, unknown_key
 from ringsim.config.models import idle_keys
 from ringsim.config.problems import BadConfig, Problem
 from ringsim.config.schema import (
+    ACCOUNT,
     PROFILES,
     SOURCE_FORMS,
     SOURCES,
@@ -224,14 +225,8 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     elif (kind in WITH_FILES) != bool(source_files(config.run.source)) or (kind not in WITH_FILES and rest):
         text = f"names no file: {kind}:FILE[,FILE...]" if kind in WITH_FILES else f"{kind} takes nothing after it"
         found.append((("run.source",), text))
-    name, colon, rest = strategy.name.partition(":")
-    if strategy_kind(strategy.name) == "user":
-        if user_strategy(strategy.name) is None:
-            text = f"names no strategy of the file: FILE.py:NAME, not {strategy.name!r}"
-            found.append((("strategy.name",), text))
-    elif name not in STRATEGIES or (name != "scripted" and colon) or (name == "scripted" and not rest.strip()):
-        text = f"must be {STRATEGY_FORMS}, not {strategy.name!r}{meant(name, STRATEGIES)}"
-        found.append((("strategy.name",), text))
+    found += [(("strategy.name",), text) for text in map(_no_strategy, strategy_names(config)) if text]
+    found += _wrong_number(config)
     if config.broker.latency_model == "rows" and config.broker.latency_rows is None:
         found.append(
             (("broker.latency_rows", "broker.latency_model"), 'names no file; latency_model = "rows" reads one')
@@ -260,6 +255,33 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     if placed and config.pipeline.placement == "none":
         keys = (f"pipeline.cores.{placed[0]}", "pipeline.placement")
         found.append((keys, 'a core is given, but pipeline.placement = "none" places nothing: leave one of them out'))
+    return found
+
+
+def _no_strategy(given: str) -> str:
+    """What is wrong with the name of a strategy; empty if nothing is."""
+    name, colon, rest = given.partition(":")
+    if strategy_kind(given) == "user":
+        return "" if user_strategy(given) else f"names no strategy of the file: FILE.py:NAME, not {given!r}"
+    if name not in STRATEGIES or (name != "scripted" and colon) or (name == "scripted" and not rest.strip()):
+        return f"must be {STRATEGY_FORMS}, not {given!r}{meant(name, STRATEGIES)}"
+    return ""
+
+
+def _wrong_number(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    """What is wrong with how many strategies there are, and with their ids."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    count, ids = len(strategy_names(config)), config.strategy.strategy_id
+    if count > limits.MAX_STRATEGIES:
+        found.append((("strategy.name",), f"has {count} strategies; the most is {limits.MAX_STRATEGIES}"))
+    keys = ("strategy.strategy_id", "strategy.name")
+    if isinstance(ids, str):
+        if count > 1 and ids != type(config.strategy)().strategy_id:
+            found.append((keys, f"is one, {ids!r}, for {count} strategies: list as many, or leave it out"))
+    elif len(ids) != count:
+        found.append((keys, f"lists {len(ids)} ids for {count} strategies"))
+    elif count > 1 and len({*ids, ACCOUNT}) <= count:
+        found.append((keys, f"lists an id twice, or {ACCOUNT!r}, which is what all of them have together"))
     return found
 
 
@@ -302,12 +324,14 @@ def _notes(config: Config, origins: dict[str, str]) -> list[Note]:
         note("strategy.performance.buffer_capacity", f"{window} is no power of two: rounded up to {sizes.window}")
     if config.run.clock == "simulated" and config.run.speed not in (1, "max"):
         note("run.speed", "has no effect: event time drives the simulated clock")
+    chosen = strategy_names(config)
+    in_force, listed = set(map(strategy_kind, chosen)), ", ".join(chosen)
     for path, strategies in _OF_STRATEGIES.items():
-        if path in origins and strategy_kind(config.strategy.name) not in strategies:
-            note(path, f"has no effect with the strategy {config.strategy.name}")
-    if strategy_kind(config.strategy.name) != "user":
+        if path in origins and in_force.isdisjoint(strategies):
+            note(path, f"has no effect with the strategy {listed}")
+    if "user" not in in_force:
         for name in config.strategy.user:
-            note(f"strategy.user.{name}", f"has no effect with the strategy {config.strategy.name}")
+            note(f"strategy.user.{name}", f"has no effect with the strategy {listed}")
     if config.run.source != "synthetic":
         for path in _OF_SYNTHETIC:
             if origins.get(path, "profile").startswith("profile") or path == "sim.seed":

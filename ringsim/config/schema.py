@@ -133,8 +133,8 @@ Free = Annotated[bool | int | Decimal, _within(-(2**63), 2**63 - 1)]  # the stra
 class Strategy(Section, frozen=True, kw_only=True):
     """[strategy]"""
 
-    strategy_id: str = "imbalance_v1"
-    name: str = "imbalance"  # one of STRATEGY_FORMS
+    strategy_id: str | tuple[str, ...] = "imbalance_v1"  # of several strategies as many
+    name: str | tuple[str, ...] = "imbalance"  # one of STRATEGY_FORMS, or a list of them: several at once
     symbols: tuple[str, ...] = ("BTCUSDT",)
     paper_trading: bool = True
     params: Params = Params()
@@ -314,3 +314,4 @@ WITH_FILES = ("replay", "events", "lobster")
 SOURCE_FORMS = "sample, synthetic, replay:FILE[,FILE...], events:FILE[,FILE...] or lobster:MSG.csv[,BOOK.csv]"
 STRATEGIES = ("imbalance", "divergence", "scripted")
 STRATEGY_FORMS = "imbalance, divergence, scripted:FILE.csv or FILE.py:NAME"
+ACCOUNT = "account"  # the name of what several strategies come to together

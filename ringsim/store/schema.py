@@ -50,7 +50,7 @@ CREATE TABLE instruments ( -- the grids: price = ticks x tick, quantity = lots x
   money_div REAL NOT NULL -- tick_div x lot_div
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE strategies ( -- names of the strategy numbers in the records
+CREATE TABLE strategies ( -- names of the strategy numbers in the records; after several strategies: account
   strategy_id TEXT PRIMARY KEY, -- its name in the configuration
   number INTEGER NOT NULL UNIQUE -- in the records
 ) STRICT, WITHOUT ROWID;
@@ -149,7 +149,7 @@ CREATE TABLE signals ( -- each signal, from its begin
 
 CREATE INDEX signals_active ON signals (strategy_id, signal_id) WHERE ended_ns IS NULL;
 
-CREATE TABLE positions ( -- the account as last reported, for each strategy and symbol
+CREATE TABLE positions ( -- the account as last reported, for each symbol; of several strategies each one's share, too
   strategy_id TEXT NOT NULL, -- its name in the configuration
   symbol TEXT NOT NULL, -- instruments.symbol
   position_lots INTEGER NOT NULL, -- signed
@@ -281,7 +281,7 @@ def statements() -> Iterator[str]:
 class RunFacts(msgspec.Struct, frozen=True):
     """What a database knows of its run from the start. created: a label, wall clock in words.
 
-    instruments, strategies: in the order of their numbers in the records.
+    instruments, strategies: in the order of their numbers in the records; of several strategies the account is the last.
     """
 
     run_id: str
@@ -295,7 +295,7 @@ class RunFacts(msgspec.Struct, frozen=True):
 def check_facts(facts: RunFacts) -> None:
     """BadInput if names repeat, there are too many, or a grid is too coarse a fraction for exact views."""
     symbols = [i.symbol for i in facts.instruments]
-    bounds = (("symbols", symbols, MAX_SYMBOLS), ("strategies", list(facts.strategies), MAX_STRATEGIES))
+    bounds = (("symbols", symbols, MAX_SYMBOLS), ("strategies", list(facts.strategies), MAX_STRATEGIES + 1))
     for what, names, most in bounds:
         if len(set(names)) < len(names) or not 0 < len(names) <= most:
             raise BadInput(f"a database takes 1..{most} {what} with different names, got {names}")

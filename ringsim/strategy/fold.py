@@ -112,7 +112,7 @@ def _decide(s, schedule):
         count = decide_divergence(s.divergence, s.p.divergence, s.f.now, s.v, s.orders, s.intents)
         s.wake_ns = s.divergence.wake_ns
     elif s.p.kind == _USER:
-        count = decide_user(s.user, s.p.user, s.f.now, s.v, s.orders, s.intents)
+        count = decide_user(s.p.strategy, s.user, s.p.user, s.f.now, s.v, s.orders, s.intents)
         s.wake_ns = user_wake_ns(s.user, s.v.now_ns)
         if s.user.fault != 0 and s.risk.trading != _HALTED:
             _quarantine(s)
@@ -323,9 +323,11 @@ def on_report(s, schedule, rep, acc, seq, now, out):
     """Fold a report.
 
     rep, acc: one record of the reports ring, read as REPORT and as ACCOUNT. seq: its sequence there. now: ns.
-    Reports to other strategies change nothing; the account's concern all.
+    Reports to other strategies, and of their shares, change nothing; the account's concern all.
     """
     kind = rep.kind
+    if rep.strategy != s.p.strategy and rep.strategy < s.p.strategies:
+        return
     if kind == _ACCOUNT:
         changed = _account_says(s, acc.trading, acc.reason)
     elif kind == _HALTED_REPORT:

@@ -5,7 +5,8 @@
     decide_user ── copies of p, f, v, orders ──> the user's kernel ──> count or a failure ──> intents, each checked
 
 The kernels of the fold come from a cache that a user's file must not be in; so they call it through a word of this process,
-an external symbol for them. A launcher sets it before it forks. While it is 0 (a warm-up) nobody decides.
+one for each number of a strategy, in an external symbol for them. A launcher sets it before it forks. While it is 0 (a warm-up)
+nobody decides.
 
 Invariants:
 - Of all that it is handed the user's kernel can change its own state and the intents: the rest are copies, gone after the call.
@@ -33,6 +34,7 @@ from ringsim.limits import (
     MAX_NOTIONAL,
     MAX_PRICE_TICKS,
     MAX_QTY_LOTS,
+    MAX_STRATEGIES,
     OWN_ORDERS,
     USER_STATE_BYTES,
     USER_WAKE_NS,
@@ -57,10 +59,10 @@ USER_STATE = np.dtype(
 )
 
 _FAILED = np.int64(-(1 << 62))  # what a call gives that ended with an exception
-_SYMBOL = "ringsim_user_strategy"
-_word = np.zeros(1, np.int64)
-llvmlite.binding.add_symbol(_SYMBOL, _word.ctypes.data)
-_held: list[Any] = []  # the compiled code must live as long as the word names it
+_SYMBOL = "ringsim_user_strategies"
+_words = np.zeros(MAX_STRATEGIES, np.int64)
+llvmlite.binding.add_symbol(_SYMBOL, _words.ctypes.data)
+_held: dict[int, Any] = {}  # the compiled code must live as long as the word names it
 
 
 def signature(own: np.dtype, params: np.dtype) -> tuple[Any, ...]:
@@ -69,31 +71,35 @@ def signature(own: np.dtype, params: np.dtype) -> tuple[Any, ...]:
     return (*records, *(types.Array(numba.from_dtype(dtype), 1, "C") for dtype in (OWN_ORDER, INTENT)))
 
 
-def install(address: int, code: Any) -> None:
-    """Make a compiled kernel the one that this process's folds call. code: kept alive. 0, None: nobody decides."""
-    _word[0] = address
-    _held[:] = [code]
+def install(address: int, code: Any, strategy: int = 0) -> None:
+    """Make a compiled kernel the one that this process's folds call for a strategy, by its number.
+
+    code: kept alive. 0, None: nobody decides.
+    """
+    _words[strategy] = address
+    _held[strategy] = code
 
 
 # The call
 
 
-def _global(builder: Any) -> Any:
-    """The word, in the module that is being compiled."""
+def _load_word(builder: Any, strategy: Any) -> Any:
+    """The word of a strategy, from the module that is being compiled. strategy: i64, 0..MAX_STRATEGIES - 1."""
+    kind = ir.ArrayType(ir.IntType(64), MAX_STRATEGIES)
     try:
-        return builder.module.get_global(_SYMBOL)
+        words = builder.module.get_global(_SYMBOL)
     except KeyError:
-        word = ir.GlobalVariable(builder.module, ir.IntType(64), _SYMBOL)
-        word.linkage = "external"
-        return word
+        words = ir.GlobalVariable(builder.module, kind, _SYMBOL)
+        words.linkage = "external"
+    return builder.load(builder.gep(words, [ir.Constant(ir.IntType(64), 0), strategy]))
 
 
 @intrinsic
-def _address(typingctx):
+def _address(typingctx, strategy):
     def codegen(context, builder, signature, args):
-        return builder.load(_global(builder))
+        return _load_word(builder, args[0])
 
-    return types.int64(), codegen
+    return types.int64(types.int64), codegen
 
 
 def _array(context, builder, kind, data, count):
@@ -106,7 +112,7 @@ def _array(context, builder, kind, data, count):
 
 
 @intrinsic
-def _call_word(typingctx, own, p, f, v, orders, intents):
+def _call_word(typingctx, strategy, own, p, f, v, orders, intents):
     records = (own, p, f, v)
     arrays = tuple(types.Array(numba.from_dtype(dtype), 1, "C") for dtype in (OWN_ORDER, INTENT))
 
@@ -119,11 +125,12 @@ def _call_word(typingctx, own, p, f, v, orders, intents):
             cgutils.raw_memcpy(builder, room, source, ir.Constant(i64, 1), ir.Constant(i64, size_bytes))
             return room
 
+        strategy, *args = args
         values = [args[0]]
         for kind, value in zip(records[1:], args[1:4], strict=True):
             values.append(builder.bitcast(copied(value, kind.size), value.type))
         sources = [
-            context.make_array(t)(context, builder, a).data for t, a in zip(signature.args[4:], args[4:], strict=True)
+            context.make_array(t)(context, builder, a).data for t, a in zip(signature.args[5:], args[4:], strict=True)
         ]
         mine = copied(sources[0], OWN_ORDERS * OWN_ORDER.itemsize)
         values.append(_array(context, builder, arrays[0], mine, OWN_ORDERS)._getvalue())
@@ -134,7 +141,7 @@ def _call_word(typingctx, own, p, f, v, orders, intents):
         # numba's own way of calling: a status, the result and an exception behind pointers.
         call = context.call_conv
         kind = call.get_function_type(types.int64, (*records, *arrays))
-        function = builder.inttoptr(builder.load(_global(builder)), kind.as_pointer())
+        function = builder.inttoptr(_load_word(builder, strategy), kind.as_pointer())
         result = cgutils.alloca_once_value(builder, ir.Constant(i64, 0))
         raised = cgutils.alloca_once(builder, kind.args[1].pointee)
         packed = call._get_arg_packer((*records, *arrays)).as_arguments(builder, values)
@@ -142,27 +149,27 @@ def _call_word(typingctx, own, p, f, v, orders, intents):
         returned = builder.icmp_signed("==", status, ir.Constant(status.type, 0))
         return builder.select(returned, builder.load(result), ir.Constant(i64, int(_FAILED)))
 
-    return types.int64(own, p, f, v, orders, intents), codegen
+    return types.int64(types.int64, own, p, f, v, orders, intents), codegen
 
 
-def _installed():
-    """The word: the kernel's address, 0 if there is none."""
+def _installed(strategy):
+    """A strategy's word: its kernel's address, 0 if there is none."""
     return 0
 
 
-def _call(own, p, f, v, orders, intents):
-    """Call the installed kernel. Returns what it returned, _FAILED if it raised. It needs compiled code: here there is none."""
+def _call(strategy, own, p, f, v, orders, intents):
+    """Call a strategy's kernel. Returns what it returned, _FAILED if it raised. It needs compiled code: here there is none."""
     return 0
 
 
 @overload(_installed)
-def _():
-    return lambda: _address()
+def _(strategy):
+    return lambda strategy: _address(strategy)
 
 
 @overload(_call)
-def _(own, p, f, v, orders, intents):
-    return lambda own, p, f, v, orders, intents: _call_word(own, p, f, v, orders, intents)
+def _(strategy, own, p, f, v, orders, intents):
+    return lambda strategy, own, p, f, v, orders, intents: _call_word(strategy, own, p, f, v, orders, intents)
 
 
 # What comes of it
@@ -256,11 +263,14 @@ def _check(u, v, orders, intent):
 
 
 @kernel
-def decide_user(u, p, f, v, orders, intents):
-    """Ask the installed kernel. Returns how many intents there are, all of them such that the stage can carry them out."""
-    if u.fault != 0 or _installed() == 0:
+def decide_user(strategy, u, p, f, v, orders, intents):
+    """Ask the strategy's kernel. Returns how many intents there are, all of them such that the stage can carry them out.
+
+    strategy: its number, 0..MAX_STRATEGIES - 1.
+    """
+    if u.fault != 0 or _installed(strategy) == 0:
         return 0
-    count = _call(u.own, p, f, v, orders, intents)
+    count = _call(strategy, u.own, p, f, v, orders, intents)
     if count < 0 or count > MAX_INTENTS:
         u.fault = _RAISED if count == _FAILED else _COUNT
         u.fault_ns = v.now_ns

@@ -17,6 +17,7 @@ PERIOD_MAX_NS = 86_400_000_000_000  # a day: longer windows, half-lives and inte
 STRATEGY_PARAMS = np.dtype(
     [
         ("strategy", "i8"),
+        ("strategies", "i8"),
         ("kind", "i8"),  # StrategyKind
         ("symbol", "i8"),
         ("order_size_ppm", "i8"),
@@ -36,6 +37,7 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     strategy: int = 0  # number of the strategy, 0..MAX_STRATEGIES - 1: its records carry it
+    strategies: int = 1  # on the account, 1..MAX_STRATEGIES; reports that carry this number are the account's
     kind: StrategyKind = StrategyKind.IMBALANCE
     symbol: int = 0  # number of the instrument, 0..MAX_SYMBOLS - 1
     capital: int  # money, 1..MONEY_MAX: cash of its own ledger at the start
@@ -72,7 +74,8 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def problems(self) -> list[str]:
         """Every value out of its range, one line each; empty when all hold."""
         ranges: dict[str, tuple[float, float]] = {
-            "strategy": (0, MAX_STRATEGIES - 1),
+            "strategy": (0, self.strategies - 1),
+            "strategies": (1, MAX_STRATEGIES),
             "symbol": (0, MAX_SYMBOLS - 1),
             "capital": (1, MONEY_MAX),
             "imbalance_threshold": (0.000001, 1.0),
@@ -105,7 +108,7 @@ class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def store(self, p) -> None:
         """Write the values that the fold reads into a STRATEGY_PARAMS record."""
-        for name in ("strategy", "kind", "symbol", "order_size_ppm", "snapshot_interval_ns"):
+        for name in ("strategy", "strategies", "kind", "symbol", "order_size_ppm", "snapshot_interval_ns"):
             p[name] = getattr(self, name)
         q = p["imbalance"]
         q["threshold"], q["max_spread_bps"] = self.imbalance_threshold, self.max_spread_bps

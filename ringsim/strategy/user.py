@@ -66,21 +66,28 @@ class UserFile(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A checked strategy, compiled. text: the file's bytes. params: its parameters as words. address: of its code."""
+    """A checked strategy, compiled.
+
+    text: the file's bytes. parameters: their names. params: what they are, as words. address: of its code.
+    """
 
     file: UserFile
     text: bytes
+    parameters: tuple[str, ...]
     params: tuple[int, ...]
     address: int
     code: Any
 
-    def install(self) -> None:
-        """From here on this process's folds call it."""
-        install(self.address, self.code)
+    def install(self, strategy: int = 0) -> None:
+        """From here on this process's folds call it for the strategy of that number."""
+        install(self.address, self.code, strategy)
 
 
-def load_user(path: Path, name: str, given: Mapping[str, object]) -> Loaded:
-    """The strategy NAME of a file. given: parameter -> value, as the configuration has it. Raises BadInput, one line."""
+def load_user(path: Path, name: str, given: Mapping[str, object], *, among: bool = False) -> Loaded:
+    """The strategy NAME of a file. given: parameter -> value, as the configuration has it. Raises BadInput, one line.
+
+    among: there are others, whose parameters may be among those given.
+    """
     text = read_given(path, "strategy file", USER_FILE_BYTES)
     sha256 = hashlib.sha256(text).hexdigest()
     found = getattr(_run(path, text, sha256), name, None)
@@ -89,17 +96,20 @@ def load_user(path: Path, name: str, given: Mapping[str, object]) -> Loaded:
         raise BadInput(f"the strategy file {path} {what} {name}")
     whole = f"the strategy {path}:{name}"
     own = _state_dtype(whole, found.state)
-    params_dtype, words = _params(whole, found.params, given)
+    names, params_dtype, words = _params(whole, found.params, given, among)
     code, address = _compile(whole, found.kernel, own, params_dtype)
-    return Loaded(UserFile(str(path), name, sha256), text, words, address, code)
+    return Loaded(UserFile(str(path), name, sha256), text, names, words, address, code)
 
 
-def install_file(file: UserFile, params: tuple[int, ...]) -> None:
-    """Have this process's folds call what a run's folder keeps. params: as words. BadInput if it is not what it was."""
+def install_file(file: UserFile, params: tuple[int, ...], strategy: int) -> None:
+    """Have this process's folds call what a run's folder keeps for the strategy of that number.
+
+    params: as words. BadInput if it is not what it was.
+    """
     loaded = load_user(Path(file.path), file.name, {})
     if loaded.file.sha256 != file.sha256 or len(loaded.params) != len(params):
         raise BadInput(f"the strategy file {file.path} is not what it was when the run began")
-    loaded.install()
+    loaded.install(strategy)
 
 
 # The file
@@ -172,8 +182,10 @@ def _state_dtype(whole: str, state: Any) -> np.dtype:
     return own
 
 
-def _params(whole: str, kind: Any, given: Mapping[str, object]) -> tuple[np.dtype, tuple[int, ...]]:
-    """The dtype of its parameters, and the values in force as words."""
+def _params(
+    whole: str, kind: Any, given: Mapping[str, object], among: bool
+) -> tuple[tuple[str, ...], np.dtype, tuple[int, ...]]:
+    """The names of its parameters, their dtype, and the values in force as words."""
     hints: dict[str, Any] = {}
     if kind is not None:
         if not (isinstance(kind, type) and (issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind))):
@@ -188,14 +200,14 @@ def _params(whole: str, kind: Any, given: Mapping[str, object]) -> tuple[np.dtyp
     if len(hints) > PARAM_WORDS:
         raise BadInput(f"{whole}: it has {len(hints)} parameters; the most is {PARAM_WORDS}")
     for name in given:
-        if name not in hints:
+        if name not in hints and not among:
             has = f"it has {', '.join(hints)}" if hints else "it has none"
             raise BadInput(f"strategy.user.{name}: {whole} has no such parameter; {has}")
     if not hints:
-        return _NO_PARAMS, (0,)
+        return (), _NO_PARAMS, (0,)
     try:
         msgspec.convert({}, kind)  # each has a default
-        values = msgspec.convert({name: _plain(value) for name, value in given.items()}, kind)
+        values = msgspec.convert({name: _plain(given[name]) for name in given if name in hints}, kind)
     except msgspec.ValidationError as error:
         raise BadInput(f"strategy.user, {whole}: {_line(error).replace('$.', '')}") from None
     dtype = np.dtype([(name, "f8" if hint is float else "i8") for name, hint in hints.items()])
@@ -208,7 +220,7 @@ def _params(whole: str, kind: Any, given: Mapping[str, object]) -> tuple[np.dtyp
             raise BadInput(f"strategy.user.{name}: {value!r} is no number of 64 bits") from None
         if isinstance(value, float) and not math.isfinite(value):
             raise BadInput(f"strategy.user.{name}: {value} is no finite number")
-    return dtype, tuple(int(word) for word in record.view("i8"))
+    return tuple(hints), dtype, tuple(int(word) for word in record.view("i8"))
 
 
 def _plain(value: object) -> object:

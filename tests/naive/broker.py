@@ -36,6 +36,7 @@ from ringsim.records import (
     Verdict,
 )
 from ringsim.risk.gate import (
+    DAY_NS,
     RISK,
     risk_account,
     risk_control,
@@ -63,6 +64,21 @@ def meets(side, px, other):
     return px is None or (px >= other if side == Side.BUY else px <= other)
 
 
+class Share:
+    """What one strategy has of the account. past: UTC day and net result of each of its fills."""
+
+    def __init__(self, cash0):
+        self.ledger = NaiveLedger(cash0)
+        self.past = []
+        self.told = self.last_order_id = 0
+
+    def net(self):
+        return self.ledger.realized - self.ledger.fees
+
+    def day_realized(self, day):
+        return self.net() - next((net for then, net in reversed(self.past) if then < day), 0)
+
+
 class NaiveBroker:
     def __init__(self, params, rows=((), ()), values=(0, 0)):
         """rows, values: [(at, ns)] of either direction, and of how many values, for a latency model that looks them up."""
@@ -70,6 +86,7 @@ class NaiveBroker:
         self.began = NEVER_NS if params.realtime else 0
         self.book = NaiveBook()
         self.ledger = NaiveLedger(params.cash0)
+        self.shares = [Share(params.cash0) for _ in range(MAX_STRATEGIES)]
         self.risk = np.zeros(1, RISK).view(np.recarray)[0]
         risk_open(self.risk, params.limits, params.cash0, params.utc_offset_ns)
         self.resting = []  # oldest first
@@ -161,24 +178,43 @@ class NaiveBroker:
         return fields
 
     def account(self, now, flags=0):
-        mark = self.mark
+        for number, share in enumerate(self.shares[: self.p.strategies] if self.p.strategies > 1 else []):
+            fills = len(share.ledger.fills)
+            if flags or fills > share.told:
+                share.told = fills
+                theirs = sum(o["strategy"] == number for o in self.resting)
+                day_realized = share.day_realized(self.day(now))
+                self.tell_ledger(now, flags, number, share.ledger, share.last_order_id, theirs, day_realized)
+        day_realized = int(risk_day_realized(self.risk))
+        self.tell_ledger(now, flags, self.number, self.ledger, self.last_order_id, len(self.resting), day_realized)
+
+    @property
+    def number(self):
+        """What the account's own reports carry as their strategy."""
+        return self.p.strategies if self.p.strategies > 1 else 0
+
+    def day(self, now):
+        return (now + self.p.utc_offset_ns) // DAY_NS
+
+    def tell_ledger(self, now, flags, strategy, ledger, order_id, open_orders, day_realized):
         self.tell(
             ReportKind.ACCOUNT,
             int(self.risk.halt_reason),
             now,
-            order_id=self.last_order_id,
+            strategy=strategy,
+            order_id=order_id,
             time_ns=now,
-            cash=self.ledger.cash,
-            realized=self.ledger.realized,
-            unrealized=self.ledger.unrealized(mark),
-            fees=self.ledger.fees,
-            mark_ticks=mark,
-            position_lots=self.ledger.position,
-            cost=self.ledger.open_cost,
-            open_orders=len(self.resting),
+            cash=ledger.cash,
+            realized=ledger.realized,
+            unrealized=ledger.unrealized(self.mark),
+            fees=ledger.fees,
+            mark_ticks=self.mark,
+            position_lots=ledger.position,
+            cost=ledger.open_cost,
+            open_orders=open_orders,
             trading=int(self.risk.trading),
-            fills=len(self.ledger.fills),
-            day_realized=int(risk_day_realized(self.risk)),
+            fills=len(ledger.fills),
+            day_realized=day_realized,
             flag_bits=flags,
         )
 
@@ -236,6 +272,10 @@ class NaiveBroker:
         fee = (px * lots * rate + 500_000) // 1_000_000
         before = self.ledger.position
         self.ledger.fill(order["side"], px, lots, fee)
+        share = self.shares[order["strategy"]]
+        share.ledger.fill(order["side"], px, lots, fee)
+        share.last_order_id = order["order_id"]
+        share.past.append((self.day(now), share.net()))
         order["left"] -= lots
         order["filled_seq"] = seq
         order["status"] = Status.PARTIAL if order["left"] else Status.FILLED
@@ -277,7 +317,7 @@ class NaiveBroker:
     def halt(self, reason, now):
         risk_halt(self.risk, reason)
         self.touched = True
-        self.tell(ReportKind.HALTED, reason, now, acted_ns=now)
+        self.tell(ReportKind.HALTED, reason, now, strategy=self.number, acted_ns=now)
         self.cancel_everything(reason, now)
 
     def finish(self, now):

@@ -394,6 +394,8 @@ class NaiveStrategy:
 
     def on_report(self, rep, acc, now):
         kind = ReportKind(rep.kind)
+        if rep.strategy in range(self.p.strategies) and rep.strategy != self.p.strategy:
+            return []
         if kind == ReportKind.ACCOUNT:
             changed = self.account_says(Trading(acc.trading), Reason(acc.reason))
         elif kind == ReportKind.HALTED:

@@ -240,7 +240,7 @@ def test_every_problem_of_every_layer_is_reported_at_once_with_its_key(tmp_path)
     ) == [
         "run.clock (command line): must be one of realtime, simulated, not 'realtme'; did you mean realtime?",
         "colour (mine.toml): no such key; a configuration has broker, feed, pipeline, risk, run, sim, strategy",
-        'strategy.strategy_id (mine.toml): must be text that is not empty, not ""',
+        'strategy.strategy_id (mine.toml): must be text that is not empty or a list of one text or more, not ""',
         "strategy.params.imbalance_treshold (mine.toml): no such key; did you mean strategy.params.imbalance_threshold?",
         "strategy.params.min_confidence (mine.toml): must be a number from 0 to 1 in steps of 0.000001, not 1.5",
         'strategy.params.feature_window_ms (mine.toml): must be a whole number from 1 to 86400000, not "1000"',

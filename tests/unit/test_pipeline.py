@@ -12,7 +12,7 @@ from ringsim.limits import EXECUTION_OUT, STRATEGY_OUT
 from ringsim.market.capture import prepare
 from ringsim.market.feed import fold_capture
 from ringsim.market.source import sample_path
-from ringsim.pipeline import FINISHED, MORE, Pipeline, advance, make_log
+from ringsim.pipeline import FINISHED, MORE, Pipeline, advance, make_desks, make_log
 from ringsim.records import ACCOUNT, FEATURES, ORDER, REPORT, OrderKind, ReportFlag, ReportKind
 from ringsim.store.digest import digest_records
 from ringsim.strategy.fold import strategy_init
@@ -94,7 +94,7 @@ def test_folding_allocates_nothing_however_long_it_goes_on(session):
         logs = make_log(ORDER, FEATURES, 1 << 12), make_log(REPORT, ACCOUNT, 1 << 12)
         boxes = make_outbox(ORDER, FEATURES, STRATEGY_OUT), make_outbox(REPORT, ACCOUNT, EXECUTION_OUT)
         taken = np.zeros(2, np.int64)
-        arguments = (*states, no_orders(), events, *logs, *boxes, 1_000_000, taken)
+        arguments = (*states, make_desks([no_orders()]), events, *logs, *boxes, 1_000_000, taken)
         advance(*arguments, 1)
         before = rtsys.get_allocation_stats()
         result = advance(*arguments, steps)

@@ -24,7 +24,7 @@ def replay(events, schedule, delays=None, **broker):
     params = BrokerParams(**{"cash0": 1 << 50, "maker_cbps": 0, "taker_cbps": 0} | broker)
     strategy = StrategyParams(capital=1 << 50, limits=RiskLimits(), kind=StrategyKind.SCRIPTED)
     states = strategy_init(strategy, int(schedule[0].time_ns)), broker_init(params, delays)
-    parts = list(Pipeline(*states, events, params.entry_ns, schedule).run())
+    parts = list(Pipeline(*states, events, params.entry_ns, [schedule]).run())
     orders, reports = (np.concatenate([part[k] for part in parts]) for k in (1, 3))
     sent = orders[np.isin(orders["kind"], (OrderKind.NEW, OrderKind.REFUSED))]
     assert (sent["created_ns"] == schedule.time_ns[: len(sent)]).all(), "each row at its time"

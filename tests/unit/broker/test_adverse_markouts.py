@@ -52,7 +52,7 @@ def fills(session, pct, model):
     params = BrokerParams(cash0=1 << 50, maker_cbps=0, taker_cbps=0, queue_model=model, adverse_pct=pct)
     strategy = StrategyParams(capital=1 << 50, limits=RiskLimits(), kind=StrategyKind.SCRIPTED)
     pipeline = Pipeline(
-        strategy_init(strategy, int(orders.time_ns[0])), broker_init(params), events, params.entry_ns, orders
+        strategy_init(strategy, int(orders.time_ns[0])), broker_init(params), events, params.entry_ns, [orders]
     )
     reports = np.concatenate([part[3] for part in pipeline.run()])
     found = reports[reports["kind"] == ReportKind.FILL]

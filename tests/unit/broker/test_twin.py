@@ -32,7 +32,7 @@ PROGRAMS = int(os.environ.get("RINGSIM_PROGRAMS", "60"))
 side = st.sampled_from([BUY, SELL])
 px = st.integers(96, 104)
 qty = st.sampled_from([1, 1, 2, 3, 5, 8, 20])
-strategy = st.sampled_from([0, 0, 0, 1])
+strategy = st.sampled_from([0, 0, 0, 1, 2])
 tif = st.sampled_from([Tif.GTC, Tif.GTC, Tif.GTC, Tif.IOC, Tif.FOK, Tif.POST_ONLY])
 
 number = st.integers(0, 9)  # of the order that an event is about, for the model that asks
@@ -90,6 +90,7 @@ settings_of_a_run = st.fixed_dictionaries(
         "adverse_pct": st.sampled_from([0, 0, 50, 100]),
         "rate_orders": st.sampled_from([0, 0, 1, 4]),
         "rate_window_ns": st.sampled_from([3 * MS, 50 * MS]),
+        "strategies": st.sampled_from([1, 1, 2, 3]),
         "limits": limits,
         "maker_cbps": st.sampled_from([0, -5000, 10_000]),
         "taker_cbps": st.sampled_from([0, 10_000]),

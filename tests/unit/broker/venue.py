@@ -7,11 +7,11 @@ the orders ring was answered exactly once.
 
 import numpy as np
 
+from ringsim.broker.account import account_whole
 from ringsim.broker.delays import delay_table
 from ringsim.broker.exchange import broker_init, on_market, on_order, on_timer
 from ringsim.broker.params import BrokerParams
 from ringsim.fold.outbox import make_outbox, outbox_clear
-from ringsim.ledger import ledger_check
 from ringsim.limits import EXECUTION_OUT
 from ringsim.records import (
     ACCOUNT,
@@ -81,7 +81,7 @@ class Venue:
         assert got == [told(r) for r in expected]
         assert self.s.timer_ns == self.naive.timer_ns
         assert self.s.open_orders == len(self.naive.resting)
-        assert ledger_check(self.s.ledger, self.s.mark_ticks)
+        assert account_whole(self.s)
         for report in got:
             assert report["deliver_ns"] >= max(self.last_delivery, self.now + self.params.response_ns)
             self.last_delivery = report["deliver_ns"]

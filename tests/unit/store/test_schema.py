@@ -86,7 +86,7 @@ def test_the_questions_of_the_document_have_answers(create: Create):
     store.write((0, stream.orders), (0, stream.reports))
     (block,) = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.S)
     questions = [q for q in re.sub(r"--.*", "", block).split(";") if q.strip()]
-    assert len(questions) == 5
+    assert len(questions) == 6
     for question in questions:
         assert store._execute(question).fetchall(), question
 
@@ -195,7 +195,7 @@ def test_latencies_in_the_views_are_differences_of_times(create: Create):
     [
         ((), ("s",), "1..16 symbols"),
         ((Instrument("A", "1", "1"),) * 2, ("s",), "different names"),
-        ((Instrument("A", "1", "1"),), (), "1..8 strategies"),
+        ((Instrument("A", "1", "1"),), (), "1..9 strategies"),
         ((Instrument("A", "0", "1"),), ("s",), "above 0"),
         ((Instrument("A", "x", "1"),), ("s",), "no number"),
         ((Instrument("A", "0.33333333", "0.33333333"),), ("s",), "at most 2147483648"),

@@ -437,11 +437,15 @@ def test_a_cancel_that_is_refused_leaves_the_order_and_may_be_asked_again():
 
 
 def test_reports_to_other_strategies_are_none_of_its_business():
-    stage, _ = entered()
+    stage, _ = entered(strategy=1, strategies=3)
     before = stage.state.tobytes()
     order = next(iter(stage.open.values()))
-    assert stage.report(ReportKind.FILL, order, order, strategy=5, qty_lots=7) == []
+    for other in (0, 2, 5):
+        assert stage.report(ReportKind.FILL, order, order, strategy=other, qty_lots=7) == []
+    assert stage.report(ReportKind.HALTED, strategy=2, reason=Reason.DAILY_LOSS) == []
     assert stage.state.tobytes() == before
+    stage.report(ReportKind.HALTED, strategy=3, reason=Reason.DAILY_LOSS)  # the account's
+    assert (stage.s.account_trading, stage.s.account_reason) == (Trading.HALTED, Reason.DAILY_LOSS)
 
 
 def test_a_short_position_is_bought_back_above_the_ask():

@@ -124,8 +124,8 @@ def test_a_changed_file_is_never_met_by_an_older_kernel(tmp_path):
     second = load_user(write(tmp_path, "return 1"), "MINE", {})
     assert first.file.sha256 != second.file.sha256 and first.address != second.address
     with pytest.raises(BadInput, match="is not what it was when the run began"):
-        install_file(first.file, first.params)
-    install_file(second.file, second.params)
+        install_file(first.file, first.params, 0)
+    install_file(second.file, second.params, 0)
 
 
 def test_one_that_hangs_or_dies_is_found_before_there_is_a_run(tmp_path):
