@@ -115,7 +115,7 @@ class Supervisor:
             prepare(self.segments)
         self.commands = CommandServer(Path(self.plan.folder))
         self.poll.register(self.commands.socket, select.POLLIN)
-        self._change(Lifecycle.WARMUP, "kernels compile and caches fill")
+        self._change(Lifecycle.WARMUP, "resumed: its parent was killed" if adopt else "kernels compile and caches fill")
 
     def _adopt(self) -> None:
         """Go on where the killed parent's stages stood: their states, journals and rings, and what the operator had said."""
@@ -189,7 +189,7 @@ class Supervisor:
         self.launcher_alive = False
         status = self.launcher.wait() if self.launcher else 0
         reason = f"the launcher {ending(status)} and its stages with it"
-        if self.ending or self.lifecycle in (Lifecycle.INIT, Lifecycle.WARMUP):
+        if self.ending or (self.lifecycle is Lifecycle.WARMUP and status >= 0):  # by itself: it would again
             self._fail(reason)
             return
         for pidfd in list(self.children):
@@ -226,10 +226,9 @@ class Supervisor:
             return
         assert self.segments is not None
         self.losses.seen(self.segments.control, child.role, child.generation, now)
-        reason = f"{child.role} (pid {child.pid}) died{self._last_words(child)}"
-        if self.lifecycle is Lifecycle.WARMUP:
-            self._fail(f"{reason} before it was ready; see log.txt")
-        elif self.segments and last_error(self.segments.control, child.role) in FATAL:
+        how = f"was {child.stalled} and killed" if child.stalled else f"died{self._last_words(child)}"
+        reason = f"{child.role} (pid {child.pid}) {how}"
+        if self.segments and last_error(self.segments.control, child.role) in FATAL:
             self._fail(f"{reason}; a replacement would meet the same: trading is halted")
         elif self._spend(reason):
             self._lost(child.role, reason)
@@ -237,11 +236,10 @@ class Supervisor:
 
     def _last_words(self, child: Child) -> str:
         """What a dead stage said of its end, if it had the time."""
-        assert self.segments is not None
         pipe = self._pipes[child.role, child.generation]
         pipe.join(_LAST_WORDS_S)  # the writer is gone: what it wrote is in the pipe
         words = pipe.last_words.removeprefix(f"{child.role} failed: ")
-        if last_error(self.segments.control, child.role) is c.StageError.OUT_OF_MEMORY:
+        if self.segments and last_error(self.segments.control, child.role) is c.StageError.OUT_OF_MEMORY:
             words = f"it is out of memory ({words})" if words else "it is out of memory"
         return f": {words}" if words else ""
 
@@ -266,9 +264,12 @@ class Supervisor:
         words, now = self.segments.control, time.monotonic_ns()
         own_delay, self._looked_ns = now - self._looked_ns, now
         states = {role: int(words[c.block(c.Stage[role.upper()]) + c.S_STATE]) for role in ROLES}
+        if self.lifecycle is Lifecycle.WARMUP:
+            self._welcome(states)
         if self.lifecycle is Lifecycle.WARMUP and all(map(is_up, states.values())):
             words[c.P_START_NS] += now - (self._fed_until_ns or -1_000_000)  # an adopted feed goes on where it ended
-            self._change(Lifecycle.READY, "every stage is warm")
+            replaced = f"; replaced meanwhile: {self.restarts}" if self.restarts else ""
+            self._change(Lifecycle.READY, f"every stage is warm{replaced}")
             if self.reasons:
                 self._change(Lifecycle.DEGRADED, next(iter(self.reasons.values())))
         if self.lifecycle in (Lifecycle.READY, Lifecycle.DEGRADED):
@@ -305,9 +306,8 @@ class Supervisor:
             why = (overdue if child.role in self.losses.down else stalled)(child, beat, now)
             if why:
                 self.losses.seen(self.segments.control, child.role, child.generation, now)
-                who, silent_s = (child.role, child.pid), (now - beat) / 1e9
-                self.log.warning("%s (pid %d) is stalled: %s for %.1f s", *who, why, silent_s)
-                child.killed = True
+                child.stalled = f"stalled ({why} for {(now - beat) / 1e9:.1f} s)"
+                self.log.warning("%s (pid %d) is %s", child.role, child.pid, child.stalled)
                 self._kill(child)
 
     def _kill(self, child: Child) -> None:
@@ -355,7 +355,7 @@ class Supervisor:
         step = change(self.lifecycle, after, reason, time.monotonic_ns())
         self.changes.append(step)
         self.lifecycle = after
-        self.log.info("%s -> %s: %s", step.before.name, step.after.name, reason)
+        self.log.info("%s -> %s: %s", step.before.name, after.name, reason)
         self._publish()
 
     def _publish(self) -> None:

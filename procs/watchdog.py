@@ -28,7 +28,7 @@ class Child(msgspec.Struct):
     pidfd: int
     beat_ns: int = 0
     used_s: float | None = None
-    killed: bool = False
+    stalled: str = ""  # why it counts as stalled, and is killed
     first_ns: int = 0  # when it was first looked at before it was up
 
 
@@ -43,7 +43,7 @@ def process_state(pid: int) -> tuple[bool, float]:
 
 def stalled(child: Child, beat_ns: int, now_ns: int) -> str | None:
     """Why a stage counts as stalled; None if it does not. beat_ns: its heartbeat word, 0 before the first."""
-    if not beat_ns or child.killed:
+    if not beat_ns or child.stalled:
         return None
     if beat_ns != child.beat_ns:
         child.beat_ns, child.used_s = beat_ns, None
@@ -65,7 +65,7 @@ def stalled(child: Child, beat_ns: int, now_ns: int) -> str | None:
 def overdue(child: Child, beat_ns: int, now_ns: int) -> str | None:
     """Why a replacement that is not up yet counts as stalled: it cannot beat while it folds its journal again."""
     child.first_ns = child.first_ns or now_ns
-    if child.killed or now_ns - child.first_ns < REDO_NS:  # it has not used more than there was
+    if child.stalled or now_ns - child.first_ns < REDO_NS:  # it has not used more than there was
         return None
     return "it folds its journal again without end" if process_state(child.pid)[1] > REDO_NS / 1e9 else None
 

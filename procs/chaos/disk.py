@@ -66,7 +66,7 @@ class Once:
 
 
 def _child(parent: Supervisor) -> Child | None:
-    return next((c for c in parent.children.values() if c.role == "persistence" and not c.killed), None)
+    return next((c for c in parent.children.values() if c.role == "persistence" and not c.stalled), None)
 
 
 def _send(child: Child, number: signal.Signals) -> bool:

@@ -111,7 +111,7 @@ class Signaller:
         if parent.lifecycle is not Lifecycle.READY or len(self.strikes) >= self.count:
             return
         role = self.stages[len(self.strikes) % len(self.stages)]
-        child = next((c for c in parent.children.values() if c.role == role and not c.killed), None)
+        child = next((c for c in parent.children.values() if c.role == role and not c.stalled), None)
         if child is not None and child.pid == self._last_pid:
             return  # it has been struck, and the parent has not seen it yet
         progress = inputs_of(parent, self.by or role)

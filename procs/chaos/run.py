@@ -21,6 +21,7 @@ from procs.supervisor import ROLES, Supervisor
 from ringsim.config import Effective, load
 from ringsim.errors import BadInput
 from ringsim.store.runs import new_run_id
+from ringsim.summary import INTERRUPTED
 
 ALL = "all"
 
@@ -73,7 +74,8 @@ class _Watch:
 def run_scenario(scenario: Scenario, options: Options, effective: Effective, *, live: bool = False) -> Verdict:
     """Run the twin and the disturbed run, and judge. Nothing of them stays but the verdict.
 
-    live: show the disturbed run in the live view. Raises BadInput for settings that no run can have.
+    live: show the disturbed run in the live view. Raises BadInput for settings that no run can have, KeyboardInterrupt if
+    somebody has ended the run: it proves nothing then.
     """
     with tempfile.TemporaryDirectory(prefix="ringsim-chaos-") as folder:
         sound = effective
@@ -92,6 +94,8 @@ def run_scenario(scenario: Scenario, options: Options, effective: Effective, *, 
         finally:
             if isinstance(injector, Closing):
                 injector.close()
+        if run["exit_state"] == INTERRUPTED:
+            raise KeyboardInterrupt
         left = remains(prepared.run_id, watch.descriptors.grown())
         stage = f" --stage {options.stage}" if options.stage else ""
         kills = f" --kills {options.kills}" if "kills" in scenario.takes else ""

@@ -43,12 +43,12 @@ def chaos(
     """Run the pipeline under the simulated clock, inject faults, compare with the undisturbed twin.
 
     With --run the faults are injected into a run that is going on, which must return to READY after each of them.
-    Exit code 0 PASS, 1 FAIL, 3 INCONCLUSIVE (the fault could not be injected).
+    Exit code 0 PASS, 1 FAIL, 3 INCONCLUSIVE (the fault could not be injected), 130 interrupted.
     """
-    from procs.chaos.run import ALL, chosen
+    from procs.chaos.run import chosen
     from procs.chaos.scenario import Options
     from procs.chaos.scenarios import SCENARIOS
-    from procs.chaos.verdict import EXIT_CODES, FAIL, INCONCLUSIVE, PASS
+    from procs.chaos.verdict import EXIT_CODES, FAIL, INCONCLUSIVE, INTERRUPTED, PASS, Verdict
 
     out = Output(json)
     if scenario == "list":
@@ -62,21 +62,25 @@ def chaos(
     rows = chosen(scenario, stage, kills=kills)
     options = Options(seed, kills or _KILLS, stage, typed)
     live = not json and (sys.stdout.isatty() if live is None else live)
-    if run is not None:
-        _not_both(typed)
-        results = [_strike(rows, options, run, live=live)]
-        _show(out, results[0])
-    else:
-        results = []
+    results: list[Verdict] = []
+    worst = PASS
+    try:
         for row in rows:
-            results.append(_own(row, options, source, (config, profile, assignments), live=live))
-            _show(out, results[-1])
-    worst = next((v for v in (FAIL, INCONCLUSIVE) if any(r.verdict == v for r in results)), PASS)
-    if scenario == ALL:
+            if run is not None:
+                _not_both(typed)
+                results.append(_strike(rows, options, run, live=live))
+            else:
+                results.append(_own(row, options, source, (config, profile, assignments), live=live))
+            _show(out, results[-1], repeat=len(rows) == 1)
+        worst = next((v for v in (FAIL, INCONCLUSIVE) if any(r.verdict == v for r in results)), PASS)
+    except KeyboardInterrupt:
+        worst = INTERRUPTED
+        out.show(f"{worst:<12} {rows[len(results)].name:<17} it proves nothing")
+    if len(rows) > 1:
         _sum_up(out, results)
         out.result({"verdict": worst, "counts": Counter(r.verdict for r in results), "verdicts": results})
     else:
-        out.result(results[0])
+        out.result(results[0] if results else {"scenario": scenario, "seed": seed, "verdict": worst})
     raise typer.Exit(EXIT_CODES[worst])
 
 
@@ -112,8 +116,8 @@ def _not_both(typed: str) -> None:
         raise BadInput(f"--run strikes a run as it is: it does not go with{typed}")
 
 
-def _show(out: Output, verdict: "Verdict") -> None:
-    """One scenario in a line, and what there is to say beside."""
+def _show(out: Output, verdict: "Verdict", *, repeat: bool) -> None:
+    """One scenario in a line, and what there is to say beside. repeat: also how to do it again, which a failure always says."""
     recovery, detection = verdict.recovery_ms, verdict.detection_ms
     said = f"{len(verdict.strikes)} faults, {verdict.restarts} replacements"
     if detection["n"]:
@@ -123,7 +127,7 @@ def _show(out: Output, verdict: "Verdict") -> None:
     out.show(f"{verdict.verdict:<12} {verdict.scenario:<17} {said}")
     for line in (*verdict.problems, *verdict.notes):
         out.show(f"             {line}")
-    if verdict.verdict != "PASS":
+    if repeat or verdict.verdict != "PASS":
         out.show(f"             repeat: {verdict.repeat}")
 
 

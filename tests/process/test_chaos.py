@@ -1,19 +1,23 @@
 """Deaths at named instructions: the run ends as if nothing had happened, and nothing of it is left."""
 
 import contextlib
+import os
+import signal
 import sqlite3
+import time
 
 import numpy as np
 import pytest
 
 from procs.chaos.deaths import DEATHS
-from procs.chaos.inject import Trapper
+from procs.chaos.inject import Strike, Trapper
 from procs.chaos.run import run_scenario
-from procs.chaos.scenario import OWN_RUN, Options
+from procs.chaos.scenario import OWN_RUN, Options, Scenario
 from procs.chaos.scenarios import SCENARIOS
 from procs.chaos.verdict import PASS
 from ringsim.config import load
 from ringsim.fold.trap import Point
+from ringsim.lifecycle import Lifecycle
 from ringsim.records import ORDER, REPORT, OrderKind, ReportFlag, ReportKind
 from tests.process.pipeline import processes
 
@@ -106,3 +110,23 @@ def test_under_the_realtime_clock_each_input_takes_effect_exactly_once(tmp_path)
     ended = np.isin(reports["kind"], (ReportKind.CANCELLED, ReportKind.REJECTED, ReportKind.PROVISIONAL))
     ends = reports["order_id"][ended | ((reports["kind"] == ReportKind.FILL) & (reports["left_lots"] == 0))]
     assert set(ids) <= set(ends) and len(set(ends[ends > 0])) == (ends > 0).sum(), "no order ends twice"
+
+
+class _Operator:
+    """Ends the run by a signal, as Ctrl-C does."""
+
+    planned = 1
+
+    def __init__(self):
+        self.strikes = []
+
+    def each_turn(self, parent):
+        if parent.lifecycle is Lifecycle.READY and not self.strikes:
+            self.strikes.append(Strike("SIGINT", "parent", 0, time.monotonic_ns()))
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_somebody_ended_proves_nothing():
+    row = Scenario("ended", "a person ends the run", lambda options: _Operator())
+    with pytest.raises(KeyboardInterrupt):
+        run_scenario(row, Options(1, 1, None), load(overrides=OWN_RUN))

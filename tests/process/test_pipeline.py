@@ -100,6 +100,26 @@ def test_a_stopped_stage_is_found_killed_and_replaced(twin, tmp_path):
     assert run["digest"] == twin["digest"] and run["restarts"] == 1 and stopped
 
 
+@pytest.mark.parametrize("whom", [*ROLES, "launcher"])
+def test_who_is_killed_before_the_run_is_ready_is_replaced(twin, tmp_path, whom):
+    """Ready is what the run becomes all the same; a run that is resumed would lose what it was."""
+    killed = []
+
+    def kill(parent):
+        if parent.lifecycle is not Lifecycle.WARMUP or killed:
+            return
+        if whom == "launcher":
+            killed.append(parent.launcher.pid)
+        killed.extend(child.pid for child in parent.children.values() if child.role == whom)
+        if killed:
+            os.kill(killed[0], signal.SIGKILL)
+
+    run = processes(tmp_path, each_turn=kill)
+    assert killed and run["digest"] == twin["digest"] and run["restarts"] == 1
+    assert [state for _, state, _ in run["lifecycle"]] == ["WARMUP", "READY"]
+    assert run["lifecycle"][-1][2] == "every stage is warm; replaced meanwhile: 1"
+
+
 def test_a_spent_restart_budget_ends_the_run_with_its_reason(tmp_path):
     hook, killed = killer(3, kills=9, seen_dead=True)
     run = processes(tmp_path, each_turn=hook, pipeline__restart_budget=2)

@@ -51,3 +51,19 @@ def test_a_run_that_is_over_cannot_be_struck(ringsim, home):
     assert refused(ringsim("chaos", "kill-points", "--run", "latest")).startswith(
         "kill-points cannot be done to a run that"
     )
+
+
+@pytest.mark.parametrize("name", ["all", "kill-strategy"])
+def test_an_interruption_ends_it_and_is_no_failure(ringsim, monkeypatch, name):
+    """Of the table the rest is left out: a second Ctrl-C for each row would be needed."""
+    asked = []
+
+    def interrupted(row, *rest, **more):
+        asked.append(row.name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("procs.chaos.run.run_scenario", interrupted)
+    answer = ringsim("chaos", name, "--json")
+    assert answer.code == 130 and answer.json["verdict"] == "INTERRUPTED" and len(asked) == 1
+    answer = ringsim("chaos", name)
+    assert answer.code == 130 and answer.out.startswith(f"INTERRUPTED  {asked[0]}") and len(asked) == 2
