@@ -16,6 +16,7 @@ compares what comes out.
 """
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 
 _OBJECT = "object alone"
+_NAMELESS = re.compile(r"_ZN((?!B\d+v\d+).)*_3c")  # a "<", of <locals> or <lambda>, before the number
 
 
 class _NoEnvironment:
@@ -39,13 +41,29 @@ class _NoEnvironment:
 
 
 class _Linked(JITCodeLibrary):
-    """Code that others link in."""
+    """Code that others link in.
+
+    A function's name is its text's qualified name, a number that counts what its process has compiled, and its types. So two
+    lambdas of one module have one name, if two processes compiled them, and a linker keeps only one of two that are called alike:
+    what has no name of its own becomes private to the kernel that calls it.
+    """
 
     codegen = _NoEnvironment
+
+    def __init__(self, codegen: Any, name: str) -> None:
+        super().__init__(codegen, name)
+        self._own: set[str] = set()
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        self._own.update(f.name for f in ll_module.functions if not f.is_declaration)
+        super().add_llvm_module(ll_module)
 
     def _optimize_final_module(self) -> None: ...
 
     def _finalize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name not in self._own and _NAMELESS.match(function.name):
+                function.linkage = Linkage.internal
         self._finalize_dynamic_globals()
         self._finalized = True
 

@@ -7,10 +7,20 @@ import sys
 import numpy as np
 import pytest
 
-from ringsim.atomics import copy_words
+from ringsim.atomics import copy_words, load_acquire, load_relaxed
 from ringsim.kernel import bound, kernel
 
 TWO = 2
+
+
+@kernel
+def _both_words(words):
+    return load_acquire(words, 0) + load_relaxed(words, 1)
+
+
+@kernel
+def _through_another(words):
+    return _both_words(words) + load_acquire(words, 0)
 
 
 @kernel
@@ -103,3 +113,26 @@ def test_what_python_calls_is_loaded_without_what_it_calls(tmp_path):
     assert said == [["0 1", "too small", ""], ["1 0", "too small", ""]]
     kept = {path.parent.parent.name == "nested" for path in tmp_path.rglob("*_scaled*.nbc")}
     assert kept == {True}, "what only kernels call has no machine code of its own"
+
+
+PRIVATE = """
+from tests.unit.test_kernel import _both_words, _through_another
+import numpy as np
+assert _through_another(np.array([10, 3], np.int64)) == 23
+for found in _both_words.nested().overloads.values():
+    for function in found.library._get_module_for_linking().functions:
+        print(function.linkage.name, "clambda" in function.name, bool(function.is_declaration))
+"""
+
+
+def test_a_lambda_is_private_to_the_kernel_that_calls_it(tmp_path):
+    """Another process gives another lambda of that module the same name, and a linker keeps one of the two."""
+    environment = {**os.environ, "RINGSIM_CACHE": str(tmp_path)}
+    for _ in range(2):  # compiled, and from the cache
+        said = subprocess.run(
+            [sys.executable, "-c", PRIVATE], check=True, timeout=120, env=environment, capture_output=True, text=True
+        ).stdout.splitlines()
+        if said:
+            assert sorted(said) == ["internal True False", "internal True False", "linkonce_odr False False"]
+        for path in tmp_path.rglob("_through_another*.nb*"):
+            path.unlink()
