@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from procs.topology import RECORD_DTYPES
 from ringsim import control as c
 from ringsim.ring import RingSegment
 
@@ -29,7 +28,7 @@ class Behind:
     def __init__(self, *, simulated: bool = False) -> None:
         self._patience_ns = _CATCHES_UP_NS if simulated else 0
         self._near_ns = 0  # when it was last seen to be near
-        self.max_lag: dict[str, tuple[int, str | None]] = dict.fromkeys(RECORD_DTYPES, (0, None))
+        self.max_lag: dict[str, tuple[int, str | None]] = {}
 
     def look(self, rings: Mapping[str, RingSegment], words: np.ndarray, said: str | None, now_ns: int) -> str | None:
         """The reason not to be READY, None if there is none. said: the one that holds so far. now_ns: CLOCK_MONOTONIC."""
@@ -37,7 +36,7 @@ class Behind:
         for name, ring in rings.items():
             lags = ring.lag()
             lag = max(lags.values())
-            if lag > self.max_lag[name][0]:
+            if lag > self.max_lag.setdefault(name, (0, None))[0]:
                 self.max_lag[name] = (lag, ring.who_gates())
             behind = max(behind, lags.get("persistence", 0) / ring.capacity)
         why = storage_refuses(words)

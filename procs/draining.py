@@ -11,7 +11,7 @@ class Draining:
     """Ask `overdue` in every turn of the parent's loop, from the moment on when the run was told to end."""
 
     def __init__(self, roles: tuple[str, ...]) -> None:
-        self._words = [c.block(c.Stage[role.upper()]) + c.S_INPUTS for role in roles]
+        self._words = [c.block(c.stage_of(role)) + c.S_INPUTS for role in roles]
         self._inputs: tuple[int, ...] = ()
         self._since_ns = 0
 

@@ -52,5 +52,6 @@ def prepare(segments: Segments) -> None:
     """Store every stage's first state."""
     plan = segments.plan
     first_state(segments.copies["ingest"], first_ingest(plan))
-    first_state(segments.copies["strategy"], first_strategy(plan))
+    for number, role in enumerate(plan.strategy_roles):
+        first_state(segments.copies[role], first_strategy(plan, number))
     first_state(segments.copies["execution"], first_broker(plan))

@@ -1,24 +1,22 @@
 """How a run is: what an operator, or a probe, is told."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from procs.topology import Plan
 from ringsim import control as c
 from ringsim.lifecycle import Lifecycle
 from ringsim.limits import HEARTBEAT_STALE_NS
 from ringsim.records import Trading
 
 
-def health(
-    run_id: str, words: np.ndarray, roles: Sequence[str], lifecycle: Lifecycle, reasons: list[str]
-) -> dict[str, Any]:
+def health(plan: Plan, words: np.ndarray, lifecycle: Lifecycle, reasons: list[str]) -> dict[str, Any]:
     """Liveness and readiness. words: the control page. reasons: why the run is not READY."""
     now, stages = time.monotonic_ns(), {}
-    for role in roles:
-        at = c.block(c.Stage[role.upper()])
+    for role in plan.roles:
+        at = c.block(c.stage_of(role))
         age = now - int(words[at + c.S_HEARTBEAT_NS])
         stages[role] = {
             "pid": int(words[at + c.S_PID]),
@@ -27,7 +25,7 @@ def health(
             "live": age < HEARTBEAT_STALE_NS,
         }
     return {
-        "run_id": run_id,
+        "run_id": plan.run_id,
         "ready": lifecycle is Lifecycle.READY and int(words[c.P_RUN]) == c.RunState.RUNNING,
         "live": all(s["live"] for s in stages.values()),
         "lifecycle": lifecycle.name,

@@ -110,10 +110,8 @@ def _stage_life(segments: Any, scripts: dict[str, Any], role: str, generation: i
     from procs.logs import writing_end
     from procs.stages.table import program
     from procs.worker import Worker, log_failure
-    from ringsim.control import Stage
 
     log = writing_end(log_fd)
-    stage = Stage[role.upper()]
     try:
         plan = segments.plan
         _place(plan, role)
@@ -127,7 +125,7 @@ def _stage_life(segments: Any, scripts: dict[str, Any], role: str, generation: i
         }
         Worker(program(role, segments, *scripts.get(role, [])), segments.control, **how).run()
     except BaseException:
-        log_failure(segments.control, stage, log)
+        log_failure(segments.control, role, log)
         logging.shutdown()
         os._exit(1)
     os._exit(0)

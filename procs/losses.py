@@ -41,7 +41,7 @@ class Losses:
     def seen(self, words: np.ndarray, stage: str, generation: int, now_ns: int) -> None:
         """The parent has found that a generation is dead, or stalled. The first time counts."""
         if not any(loss.stage == stage and loss.generation == generation for loss in reversed(self.all)):
-            at = c.block(c.Stage[stage.upper()])
+            at = c.block(c.stage_of(stage))
             last_ns = max(int(words[at + c.S_HEARTBEAT_NS]), int(words[at + c.S_TRAP_NS]))
             self.all.append(Loss(stage, generation, min(last_ns, now_ns), now_ns))
 

@@ -53,7 +53,7 @@ def scene(
 
 def _stage(segments: Segments, role: str) -> dict[str, Any]:
     """One stage as it last said. inputs that are journalled and not committed would have been redone."""
-    words, at = segments.control, c.block(c.Stage[role.upper()])
+    words, at = segments.control, c.block(c.stage_of(role))
     beat, waits = int(words[at + c.S_HEARTBEAT_NS]), int(words[at + c.S_WAITS])
     found: dict[str, Any] = {
         "pid": int(words[at + c.S_PID]),

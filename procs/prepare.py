@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from procs.measured import read_measured
-from procs.topology import Plan, StrategyPlan, check_capacities
+from procs.topology import STRATEGIES_MAX, Plan, StrategyPlan, check_capacities
 from procs.trial import try_out
 from ringsim.broker.delays import Delays, read_rows
 from ringsim.config import (
@@ -106,7 +106,10 @@ def placement(effective: Effective) -> tuple[dict[str, str], dict[str, list[int]
     pipeline, here = effective.config.pipeline, sorted(os.sched_getaffinity(0))
     waits = dict.fromkeys(_HOT, "busy" if len(here) > len(_HOT) else "yield") | {"persistence": "backoff"}
     cores: dict[str, list[int]] = {}
-    if pipeline.placement == "auto" and len(here) >= 2:
+    count = len(strategy_names(effective.config))
+    if count > 1:  # more stages than anybody has cores to spare: all of them give way to each other
+        waits |= dict.fromkeys((*_HOT, "merge", *(f"strategy-{number}" for number in range(1, count))), "yield")
+    elif pipeline.placement == "auto" and len(here) >= 2:
         if len(here) > len(_HOT):
             cores = {stage: [here[k + 1]] for k, stage in enumerate(_HOT)}
         else:
@@ -118,6 +121,8 @@ def placement(effective: Effective) -> tuple[dict[str, str], dict[str, list[int]
             waits[stage] = wait
         if core is not None:
             cores[stage] = [core]
+    for number in range(1, count):
+        waits[f"strategy-{number}"] = waits["strategy"]
     spinning = [stage for stage in waits if waits[stage] == "busy"]
     if len(spinning) > len(here):
         raise BadInput(
@@ -151,8 +156,8 @@ def prepare_run(
     """
     config = effective.config
     names = strategy_names(config)
-    if processes and len(names) > 1:
-        raise BadInput(f"several strategies ({', '.join(names)}) run in `ringsim backtest` so far, not as processes")
+    if processes and len(names) > STRATEGIES_MAX:
+        raise BadInput(f"{len(names)} strategies run in `ringsim backtest`; as processes at most {STRATEGIES_MAX}")
     capture = open_session(config)
     instrument = check_instrument(effective, capture)
     schedules = [_schedule(effective, name, instrument) for name in names]
@@ -263,7 +268,8 @@ def _new_plan(
         folder=str(folder),
         simulated=simulated,
         speed=speed,
-        lossy_market=not simulated and not config.pipeline.lossless_market,
+        # One strategy that loses asks for a snapshot of its own; several would ask for each other's.
+        lossy_market=not simulated and not config.pipeline.lossless_market and len(given) == 1,
         capacities=sizes,
         capture_folder=str(capture.folder),
         messages=messages_within(capture, config.run.duration_s),
@@ -285,6 +291,7 @@ def _new_plan(
         # user's strategy is called with what happens, and nothing else.
         rehearse=config.pipeline.rehearse
         and not simulated
+        and len(given) == 1
         and not any(schedule or user for schedule, user in given)
         and not config.run.source.startswith(EVENTS),
         slice_us=config.pipeline.slice_us,

@@ -26,7 +26,6 @@ from ringsim.telemetry.cell import read_cell
 from ringsim.telemetry.histogram import summarize_us
 from ringsim.units import Instrument
 
-ROLES = ("ingest", "strategy", "execution", "persistence")
 WAITS = {0: "", 1: "input", 2: "room", 3: "journal", 4: "parent", 5: "lock", 6: "disk"}
 _NEWEST = 64
 
@@ -138,7 +137,7 @@ class ReadModel:
             run_state=c.RunState(int(words[c.P_RUN])).name,
             trading=self._trading(),
             reasons=self._reasons(),
-            stages=[*(self._stage(role) for role in ROLES), *self._others()],
+            stages=[*(self._stage(role) for role in self.segments.plan.roles), *self._others()],
             rings=[self._ring(name) for name in self.segments.rings],
             market=self._cell(c.CELL_MARKET, c.MARKET_CELL),
             account=self._cell(c.CELL_ACCOUNT, c.ACCOUNT_CELL),
@@ -163,7 +162,9 @@ class ReadModel:
     def _trading(self) -> str:
         """Halted if any writer says so: the operator, or a stage that keeps an account."""
         words = self.segments.control
-        said = [int(words[c.P_TRADING])] + [int(words[c.block(c.Stage[r.upper()]) + c.S_TRADING]) for r in ROLES]
+        said = [int(words[c.P_TRADING])] + [
+            int(words[c.block(c.stage_of(r)) + c.S_TRADING]) for r in self.segments.plan.roles
+        ]
         return Trading(max(said)).name
 
     def _reasons(self) -> list[str]:
@@ -171,7 +172,7 @@ class ReadModel:
         return list(read_status(Path(self.segments.plan.folder)).reasons.values())
 
     def _stage(self, role: str) -> StageView:
-        words, at = self.segments.control, c.block(c.Stage[role.upper()])
+        words, at = self.segments.control, c.block(c.stage_of(role))
         now, inputs = time.monotonic(), int(words[at + c.S_INPUTS])
         before, count = self._last.get(role, (now, inputs))
         self._last[role] = (now, inputs)
@@ -193,7 +194,7 @@ class ReadModel:
     def _state(self, role: str) -> str:
         """What a stage says of itself. Persistence has nothing to do whenever all is stored: it is done after the others."""
         words = self.segments.control
-        states = {r: c.StageState(int(words[c.block(c.Stage[r.upper()]) + c.S_STATE])) for r in ROLES}
+        states = {r: c.StageState(int(words[c.block(c.stage_of(r)) + c.S_STATE])) for r in self.segments.plan.roles}
         waits = role == "persistence" and any(state is not c.StageState.DONE for state in states.values())
         return (c.StageState.RUNNING if waits and states[role] is c.StageState.DONE else states[role]).name
 
@@ -201,9 +202,9 @@ class ReadModel:
         """The parent, and the launcher, of which every stage is a child."""
         words = self.segments.control
         parent, launcher = int(words[c.P_OWNER_PID]), 0
-        for role in ROLES:
+        for role in self.segments.plan.roles:
             with contextlib.suppress(psutil.Error, ValueError):
-                launcher = launcher or psutil.Process(int(words[c.block(c.Stage[role.upper()]) + c.S_PID])).ppid()
+                launcher = launcher or psutil.Process(int(words[c.block(c.stage_of(role)) + c.S_PID])).ppid()
         found = []
         for name, pid in (("parent", parent), ("launcher", launcher)):
             cpu, rss = self._usage(pid)

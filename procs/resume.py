@@ -17,7 +17,6 @@ from procs.janitor import lives, remove_run
 from procs.prepare import Prepared, prepare_run
 from procs.repeat import changes, settings_of
 from procs.status import read_status
-from procs.supervisor import ROLES
 from procs.topology import Plan, Segments
 from ringsim import control as c
 from ringsim.config import load
@@ -116,7 +115,7 @@ def left_in_memory(plan: Plan) -> str:
         words = c.control_words(page.buf)
         if lives(int(words[c.P_OWNER_PID]), int(words[c.P_OWNER_START])):
             raise BadInput(f"run {plan.run_id} is going on")
-        pids = [int(words[c.block(c.Stage[role.upper()]) + c.S_PID]) for role in ROLES]
+        pids = [int(words[c.block(c.stage_of(role)) + c.S_PID]) for role in plan.roles]
         begun = int(words[c.P_START_NS]) > 0
         del words
     finally:

@@ -20,7 +20,7 @@ from procs.readmodel import ReadModel, View
 from procs.screens import Screen
 from procs.states import ENDED_STOPPED, INGEST_STATE
 from procs.supervisor import POLL_MS, Supervisor
-from procs.topology import HOPS
+from procs.topology import HOPS, Segments
 from procs.unending import until_unending
 from ringsim import __version__, summary
 from ringsim.broker.latency import latency_entry_min
@@ -281,9 +281,12 @@ def run_pipeline(
             finally:
                 screen.close()
         segments = parent.segments
-        ended = {name: segments.good(name).copy() for name in ("ingest", "strategy", "execution")}
-        states: dict[str, Any] = {name: np.array([s]).view(np.recarray) for name, s in ended.items()}
-        states |= {name: states[name][0] for name in ("ingest", "execution")}
+        roles = prepared.plan.strategy_roles
+        states: dict[str, Any] = {
+            "ingest": _ended(segments, "ingest")[0],
+            "strategy": _ended(segments, *roles),
+            "execution": _ended(segments, "execution")[0],
+        }
         interrupted = bool(signals.caught)
         if not prepared.plan.simulated:
             with suppress(StoreError):  # a full disk: the summary, which says so, has the percentiles
@@ -316,6 +319,11 @@ def run_pipeline(
     return result
 
 
+def _ended(segments: Segments, *stages: str) -> np.ndarray:
+    """The last states of stages of one kind: a recarray that outlives the segments."""
+    return np.array([segments.good(stage).copy() for stage in stages]).view(np.recarray)
+
+
 def ring_summary(
     view: View, max_lag: dict[str, tuple[int, str | None]], stored: dict[str, int]
 ) -> dict[str, dict[str, Any]]:
@@ -324,9 +332,9 @@ def ring_summary(
         ring.name: {
             "published": ring.published,
             "lost": sum(ring.lost.values()),
-            "max_lag": max_lag[ring.name][0],
+            "max_lag": max_lag.get(ring.name, (0, None))[0],
             "capacity": ring.capacity,
-            "gated_by": max_lag[ring.name][1],
+            "gated_by": max_lag.get(ring.name, (0, None))[1],
             **({"stored": stored[ring.name]} if ring.name in stored else {}),
         }
         for ring in view.rings

@@ -45,7 +45,6 @@ from ringsim.lifecycle import Change, Lifecycle, change
 from ringsim.limits import HEARTBEAT_STALE_NS
 from ringsim.records import ControlCode, Trading
 
-ROLES = ("ingest", "strategy", "execution", "persistence")
 OPERATOR, PERSISTENCE_LAG, LAUNCHER = "operator", "persistence behind", "launcher"
 POLL_MS = 100  # deaths and commands wake the parent; a look costs 0.2 ms of a core that a hot stage may be on
 _BRISK_MS = 2  # while it waits for a stage to come back, or for the last ones to finish
@@ -69,7 +68,7 @@ class Supervisor:
         self.changes: list[Change] = []
         self.started_ns = time.monotonic_ns()
         self.children: dict[int, Child] = {}  # by pidfd
-        self.generations = dict.fromkeys(ROLES, 0)
+        self.generations = dict.fromkeys(plan.roles, 0)
         self.budget = RestartBudget(plan.restart_budget, plan.restart_window_s)
         self.losses = Losses()
         self._looked_ns = time.monotonic_ns()
@@ -121,8 +120,8 @@ class Supervisor:
         """Go on where the killed parent's stages stood: their states, journals and rings, and what the operator had said."""
         self.segments = Segments.adopt(self.plan)
         words = self.segments.control
-        for role in ROLES:
-            at = c.block(c.Stage[role.upper()])
+        for role in self.plan.roles:
+            at = c.block(c.stage_of(role))
             self.generations[role] = int(words[at + c.S_GENERATION])
             words[at + c.S_STATE], words[at + c.S_TRAP], words[at + c.S_TRAP_HOW] = c.StageState.STARTING, 0, 0
             words[at + c.S_FAULT] = 0
@@ -168,7 +167,7 @@ class Supervisor:
             self.on_warming(message["done"], message["total"], message["warming"])
         elif "warm" in message:
             send_message(self.channel, {"attach": True})
-            for role in ROLES:
+            for role in self.plan.roles:
                 self._start(role)
         elif "started" in message:
             child = Child(message["started"], message["generation"], message["pid"], fds[0])
@@ -196,10 +195,10 @@ class Supervisor:
             select.select([pidfd], [], [], _END_GRACE_S)
             self._forget(pidfd)
         assert self.segments is not None
-        for role in ROLES:
+        for role in self.plan.roles:
             self.losses.seen(self.segments.control, role, self.generations[role], now)
         if self._spend(reason):
-            for role in ROLES:
+            for role in self.plan.roles:
                 self._lost(role, reason)
             self._boot()
 
@@ -247,7 +246,7 @@ class Supervisor:
         """Note that a stage is gone, before anybody can think that it is there."""
         assert self.segments is not None
         self.losses.lost(role)
-        self.segments.control[c.block(c.Stage[role.upper()]) + c.S_STATE] = c.StageState.STARTING
+        self.segments.control[c.block(c.stage_of(role)) + c.S_STATE] = c.StageState.STARTING
         self._quiet = None
         self.degrade(role, reason)
 
@@ -263,7 +262,7 @@ class Supervisor:
             return
         words, now = self.segments.control, time.monotonic_ns()
         own_delay, self._looked_ns = now - self._looked_ns, now
-        states = {role: int(words[c.block(c.Stage[role.upper()]) + c.S_STATE]) for role in ROLES}
+        states = {role: int(words[c.block(c.stage_of(role)) + c.S_STATE]) for role in self.plan.roles}
         if self.lifecycle is Lifecycle.WARMUP:
             self._welcome(states)
         if self.lifecycle is Lifecycle.WARMUP and all(map(is_up, states.values())):
@@ -292,7 +291,7 @@ class Supervisor:
         """Stages that are back: their replacement has redone its journal."""
         assert self.segments is not None
         for role in list(self.losses.down):
-            at = c.block(c.Stage[role.upper()])
+            at = c.block(c.stage_of(role))
             back = int(self.segments.control[at + c.S_GENERATION]) == self.generations[role]
             if back and is_up(states[role]):
                 self.losses.back(role, time.monotonic_ns())
@@ -302,7 +301,7 @@ class Supervisor:
         """A stalled stage is killed; what follows is a death like any other."""
         assert self.segments is not None
         for child in self.children.values():
-            beat = int(self.segments.control[c.block(c.Stage[child.role.upper()]) + c.S_HEARTBEAT_NS])
+            beat = int(self.segments.control[c.block(c.stage_of(child.role)) + c.S_HEARTBEAT_NS])
             why = (overdue if child.role in self.losses.down else stalled)(child, beat, now)
             if why:
                 self.losses.seen(self.segments.control, child.role, child.generation, now)
@@ -344,7 +343,7 @@ class Supervisor:
         assert self.segments is not None
         rings = self.segments.rings
         counts = tuple(r.published() for r in rings.values())
-        drained = all(lag == 0 for name in ("orders", "reports") for lag in rings[name].lag().values())
+        drained = all(lag == 0 for name in rings if name != "market" for lag in rings[name].lag().values())
         if drained and self._quiet == counts:
             self.finished = True
         self._quiet = counts if drained else None
@@ -400,7 +399,8 @@ class Supervisor:
             assert self.segments is not None
             self.segments.control[c.P_TRADING], self.trading_reason = Trading.HALTED, reason
             self.degrade("failure", reason)
-            self.scene = scene(self.segments, ROLES, reason, self.changes, self.started_ns, self.reasons, self.losses)
+            how = (reason, self.changes, self.started_ns, self.reasons, self.losses)
+            self.scene = scene(self.segments, self.plan.roles, *how)
             self.finished = True
 
     def stop(self, reason: str) -> None:
@@ -409,7 +409,7 @@ class Supervisor:
             self.stop_reason, self.finished = reason, True  # nothing has been started yet
         elif self.stop_reason is None and self.segments is not None:
             self.stop_reason = reason
-            self._draining = Draining(ROLES)
+            self._draining = Draining(self.plan.roles)
             if self.lifecycle in (Lifecycle.INIT, Lifecycle.WARMUP):
                 self.finished = True  # nothing is under way yet
             self.segments.control[c.P_RUN] = c.RunState.STOPPING
@@ -455,7 +455,7 @@ class Supervisor:
     def health(self) -> dict[str, Any]:
         """Liveness and readiness, with the reasons in words."""
         assert self.segments is not None
-        return health(self.plan.run_id, self.segments.control, ROLES, self.lifecycle, list(self.reasons.values()))
+        return health(self.plan, self.segments.control, self.lifecycle, list(self.reasons.values()))
 
     # End
 

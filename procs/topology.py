@@ -4,6 +4,12 @@
     orders  ──> execution, persistence (gating)
     reports ──> strategy, persistence (gating)
 
+Of several strategies each has a ring of its own for its orders, and a stage merges them into the one that the others read:
+
+    market   ──> strategy, strategy-1, ... , execution (gating)
+    orders-0, orders-1, ...   ──> merge (gating) ──> orders ──> execution, persistence (gating)
+    reports  ──> strategy, strategy-1, ... , persistence (gating)
+
 Invariant: capacities hold what the protocols need (P5): orders >= credits + the worst of one input, reports >= the worst.
 """
 
@@ -21,10 +27,12 @@ from ringsim.control import CONTROL_WORDS, P_OWNER_PID, P_OWNER_START, control_w
 from ringsim.errors import BadInput
 from ringsim.fold.commit import GOOD, Copies, copies_size, open_copies
 from ringsim.fold.journal import Journal, journal_size, open_journal
+from ringsim.fold.merge import DESK_MIN
 from ringsim.limits import (
     CANCEL_ALL_CREDITS,
     CREDITS,
     EXECUTION_OUT,
+    MAX_CONSUMERS,
     RESTART_BUDGET,
     RESTART_WINDOW_NS,
     STORAGE_PATIENCE_S,
@@ -32,7 +40,7 @@ from ringsim.limits import (
 )
 from ringsim.records import ACCOUNT, FEATURES, MARKET_EVENT, ORDER, REPORT
 from ringsim.ring import RingSegment
-from ringsim.ring.ring import process_start
+from ringsim.ring.ring import Mode, process_start
 from ringsim.shm import Segment, segment_name
 from ringsim.store.files import write_whole
 from ringsim.strategy.fold import StrategyParams
@@ -43,6 +51,9 @@ RECORD_DTYPES = {"market": MARKET_EVENT, "orders": ORDER, "reports": REPORT}
 
 # Whose inputs are journalled, and as what their peer's records are read. (Ingest's inputs are numbers of messages.)
 JOURNALS = (("ingest", ORDER, FEATURES), ("strategy", REPORT, ACCOUNT), ("execution", ORDER, FEATURES))
+
+ROLES = ("ingest", "strategy", "execution", "persistence")
+STRATEGIES_MAX = MAX_CONSUMERS - 1  # as processes: beside them somebody else reads the market, and the reports
 
 # Hops measured, each histogram with one writing stage. Times from the arrival of the bytes unless said otherwise.
 HOPS = (
@@ -95,6 +106,17 @@ class Plan(msgspec.Struct, frozen=True):
     storage_patience_s: int = STORAGE_PATIENCE_S
     delays: str = ""  # file of the latencies that the broker looks up; empty: none
 
+    @property
+    def strategy_roles(self) -> tuple[str, ...]:
+        """The strategies' stages, by number."""
+        return ("strategy", *(f"strategy-{number}" for number in range(1, len(self.strategies))))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The stages of the run, in the order in which records pass them."""
+        several = len(self.strategies) > 1
+        return ("ingest", *self.strategy_roles, *(("merge",) if several else ()), "execution", "persistence")
+
     def save(self) -> Path:
         """Raises StoreFull and the like."""
         path = Path(self.folder) / "plan.json"
@@ -120,6 +142,38 @@ def check_capacities(capacities: Capacities) -> None:
         )
 
 
+def _rings(plan: Plan) -> dict[str, tuple[np.dtype, int, str, list[tuple[str, Mode]]]]:
+    """Each ring: its record, capacity, producer and consumers."""
+    sizes, strategies = plan.capacities, plan.strategy_roles
+    market: Mode = "free" if plan.lossy_market else "gating"
+    alone = len(strategies) == 1
+    desks = {
+        desk_name(number): (ORDER, max(sizes.orders, DESK_MIN), role, gating("merge"))
+        for number, role in enumerate(strategies)
+    }
+    return {
+        "market": (MARKET_EVENT, sizes.market, "ingest", [*((s, market) for s in strategies), *gating("execution")]),
+        **({} if alone else desks),
+        "orders": (ORDER, sizes.orders, "strategy" if alone else "merge", gating("execution", "persistence")),
+        "reports": (REPORT, sizes.reports, "execution", gating(*strategies, "persistence")),
+    }
+
+
+def _memory_name(plan: Plan, what: str) -> str:
+    """Of a segment; a dash would look like the end of the run's id to whoever sweeps."""
+    return segment_name(plan.run_id, what.replace("-", "."))
+
+
+def gating(*names: str) -> list[tuple[str, Mode]]:
+    """Consumers that are waited for."""
+    return [(name, "gating") for name in names]
+
+
+def desk_name(number: int) -> str:
+    """The ring of one of several strategies' orders."""
+    return f"orders-{number}"
+
+
 class Segments:
     """All shared memory of a run, mapped. The parent creates and, at the end, unlinks; everybody else attaches."""
 
@@ -139,31 +193,28 @@ class Segments:
         if create:
             self.control[P_OWNER_START] = process_start(os.getpid())
             self.control[P_OWNER_PID] = os.getpid()
-        strategy_mode = "free" if plan.lossy_market else "gating"
-        readers = {
-            "market": ("ingest", [("strategy", strategy_mode), ("execution", "gating")]),
-            "orders": ("strategy", [("execution", "gating"), ("persistence", "gating")]),
-            "reports": ("execution", [("strategy", "gating"), ("persistence", "gating")]),
-        }
-        for ring, (producer, consumers) in readers.items():
-            name, dtype = segment_name(plan.run_id, f"ring.{ring}"), RECORD_DTYPES[ring]
+        for ring, (dtype, capacity, producer, consumers) in _rings(plan).items():
+            name = _memory_name(plan, f"ring.{ring}")
             if create:
-                capacity = getattr(plan.capacities, ring)
-                self.rings[ring] = RingSegment.create(name, dtype, capacity, consumers, producer=producer)  # type: ignore[arg-type]
+                self.rings[ring] = RingSegment.create(name, dtype, capacity, consumers, producer=producer)
             else:
                 self.rings[ring] = RingSegment.attach(name, dtype)
         self.copies: dict[str, Copies] = {}
-        for stage, dtype in STATE_DTYPES.items():
+        self.folding = [role for role in plan.roles if role.partition("-")[0] in STATE_DTYPES]
+        for stage in self.folding:
+            dtype = STATE_DTYPES[stage.partition("-")[0]]
             self.copies[stage] = open_copies(self._segment(f"state.{stage}", copies_size(dtype), create), dtype)
         self.journals: dict[str, Journal] = {}
-        for stage, peer, alternate in JOURNALS:
+        read_as = {stage: dtypes for stage, *dtypes in JOURNALS}
+        for stage in self.folding:
+            peer, alternate = read_as[stage.partition("-")[0]]
             memory = self._segment(f"journal.{stage}", journal_size(plan.capacities.journal), create)
             self.journals[stage] = open_journal(memory, plan.capacities.journal, peer, alternate)
         memory = self._segment("telemetry", len(HOPS) * HISTOGRAM.itemsize, create)
         self.hops = np.ndarray(len(HOPS), HISTOGRAM, memory).view(np.recarray)
 
     def _segment(self, what: str, size_bytes: int, create: bool) -> memoryview:
-        segment = Segment(segment_name(self.plan.run_id, what), create=create, size_bytes=size_bytes if create else 0)
+        segment = Segment(_memory_name(self.plan, what), create=create, size_bytes=size_bytes if create else 0)
         self._plain.append(segment)
         assert segment.buf is not None
         return segment.buf
@@ -180,9 +231,9 @@ class Segments:
     def populate(self, role: str | None = None) -> None:
         """Touch every page, in a forked child: it has the mappings, and none of their pages, yet. role: what that stage uses."""
         others = {
-            f"{kind}.{stage}" for kind in ("state", "journal") for stage in STATE_DTYPES if role and stage != role
+            f"{kind}.{stage}" for kind in ("state", "journal") for stage in self.folding if role and stage != role
         }
-        skipped = {segment_name(self.plan.run_id, what) for what in others}
+        skipped = {_memory_name(self.plan, what) for what in others}
         for segment in (*self._plain, *(ring.segment for ring in self.rings.values())):
             if segment.name not in skipped:
                 segment.populate()

@@ -25,6 +25,7 @@ from procs.rehearsal import PRELUDE, write_recording
 from procs.stages.base import FoldStage
 from procs.stages.execution import ExecutionStage
 from procs.stages.ingest import IngestStage
+from procs.stages.merge import MergeStage
 from procs.stages.persistence import copy_lossy, copy_out
 from procs.stages.strategy import StrategyStage
 from procs.topology import Plan, Segments
@@ -61,11 +62,15 @@ def warm_up(plan: Plan, say: Say) -> dict[str, Any]:
     say(0, total, "kernels")
     for done, name in enumerate(_compile_side_by_side(jobs), 1):
         say(done, total, name)
-    with _scratch(plan, "warm") as segments:
+    alone = msgspec.structs.replace(plan, strategies=plan.strategies[:1])
+    with _scratch(alone, "warm") as segments:
         stages = [_load(stage, segments) for stage in _STAGES]
         say(total - 1, total, "ticks")
         _fold_ticks(segments, *stages)
         scripts = _made_up_session(plan, stages[0].state[0].feed.book) if plan.rehearse else {}
+    if len(plan.strategies) > 1:
+        with _scratch(plan, "merge") as segments:
+            MergeStage(segments).slice(_soon(), 1, 0)
     install_strategies(plan)  # only now: it may be slow, and nobody watches this process
     say(total, total, "warm")
     return scripts
@@ -88,7 +93,8 @@ def _jobs(plan: Plan) -> list[Job]:
 
     def stage_job(stage: type[IngestStage] | type[FoldStage]) -> Job:
         def work() -> None:
-            with _scratch(plan, f"compile.{stage.name}") as segments:
+            alone = msgspec.structs.replace(plan, strategies=plan.strategies[:1])
+            with _scratch(alone, f"compile.{stage.name}") as segments:
                 _load(stage, segments)
 
         return Job(stage.name, stage.__module__, work)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ringsim.control import S_ERROR, S_STATE, Stage, StageError, StageState, block
+from ringsim.control import S_ERROR, S_STATE, StageError, StageState, block, stage_of
 from ringsim.limits import HEARTBEAT_STALE_NS, REDO_NS, STARVED_NS
 
 _LOOK_NS = HEARTBEAT_STALE_NS // 4  # a silence from which on the processor time that is used counts
@@ -79,7 +79,7 @@ def ending(status: int) -> str:
 
 def last_error(words: np.ndarray, role: str) -> StageError:
     """What a dead stage said of its end on the control page; NONE of one that was killed, and had no time to."""
-    at = block(Stage[role.upper()])
+    at = block(stage_of(role))
     return StageError(int(words[at + S_ERROR])) if words[at + S_STATE] == StageState.FAILED else StageError.NONE
 
 

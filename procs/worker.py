@@ -113,17 +113,17 @@ class Worker:
         return state
 
 
-def log_failure(words: np.ndarray, stage: c.Stage, log: logging.Logger) -> None:
+def log_failure(words: np.ndarray, role: str, log: logging.Logger) -> None:
     """Say that this stage failed, and whether a replacement may do better, before it leaves.
 
     First by two words, for which no memory is needed; then, if there is any, with the traceback.
     """
-    error, at = sys.exc_info()[1], c.block(stage)
+    error, at = sys.exc_info()[1], c.block(c.stage_of(role))
     words[at + c.S_ERROR] = _kind_of(error)
     words[at + c.S_STATE] = c.StageState.FAILED
     with contextlib.suppress(MemoryError):
         why = str(error) if isinstance(error, RingsimError) else f"{type(error).__name__}: {error}"
-        log.exception("%s failed: %s", stage.name.lower(), why.partition("\n")[0])
+        log.exception("%s failed: %s", role, why.partition("\n")[0])
 
 
 def _kind_of(error: BaseException | None) -> c.StageError:

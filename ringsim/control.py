@@ -86,6 +86,9 @@ S_STEPS = LINE + 14  # persistence: steps at the disk that it has taken, its rep
 S_TRAP_NS = LINE + 15  # when the last trap was sprung
 S_NEXT_NS = 2 * LINE + 0  # watermark: its earliest next event that the peer did not cause
 S_FOLDED = 2 * LINE + 1  # watermark: the peer's records folded; realtime clock: market records folded
+S_MERGING = (
+    2 * LINE + 2
+)  # merge: the record that it moves, or moved last: its number in the orders ring x 8 + the strategy's
 S_INPUTS = 3 * LINE + 0
 S_OUTPUTS = 3 * LINE + 1
 S_ENDED = 3 * LINE + 2
@@ -98,22 +101,24 @@ BLOCK_WORDS = 4 * LINE
 
 
 class Stage(IntEnum):
-    """The stages' places in the page. Strategies come last: there may be several."""
+    """The stages' places in the page. There may be several strategies, in a row; then one stage merges their orders."""
 
     INGEST = 0
     EXECUTION = 1
     PERSISTENCE = 2
     STRATEGY = 3
+    MERGE = 3 + MAX_STRATEGIES
 
 
-MAX_STAGES = Stage.STRATEGY + MAX_STRATEGIES
+MAX_STAGES = Stage.MERGE + 1
 
 # Latest-value cells behind the blocks: the market and the account, for screens.
 CELL_WORDS = 2 * LINE
 CELL_MARKET = _PARENT_WORDS + MAX_STAGES * BLOCK_WORDS
 CELL_ACCOUNT = CELL_MARKET + CELL_WORDS
 CELL_FEED = CELL_ACCOUNT + CELL_WORDS
-CONTROL_WORDS = CELL_FEED + CELL_WORDS
+MERGED = CELL_FEED + CELL_WORDS  # a line a strategy: the two watermark words of all the others, from the merging stage
+CONTROL_WORDS = MERGED + MAX_STRATEGIES * LINE
 
 # Values of the cells, in order.
 MARKET_CELL = (
@@ -130,6 +135,12 @@ MARKET_CELL = (
 ACCOUNT_CELL = ("time_ns", "position_lots", "cash", "realized", "unrealized", "fees", "equity", "mark_ticks",
                 "open_orders", "fills", "submitted", "accepted", "provisional", "adjusted", "trading")  # fmt: skip
 FEED_CELL = ("message", "messages", "gaps", "stale", "resyncs")
+
+
+def stage_of(role: str) -> int:
+    """The place of a stage by its name in a run: a Stage's in small letters, or strategy-K from 1 on."""
+    name, _, number = role.partition("-")
+    return Stage[name.upper()] + int(number or 0)
 
 
 def block(stage: int) -> int:

@@ -42,7 +42,7 @@ from ringsim import control as c
 from ringsim.broker.exchange import broker_init
 from ringsim.broker.latency import latency_entry_min
 from ringsim.config import load
-from ringsim.control import Stage, block
+from ringsim.control import Stage, block, stage_of
 from ringsim.errors import BadInput
 from ringsim.kernel import bound
 from ringsim.limits import JOURNAL_ENTRIES
@@ -170,7 +170,7 @@ def _alone(session: _Session, segments: Segments, stage: str, recoverable: bool)
         for ring in ("market", theirs):
             width = RECORD_DTYPES[ring].itemsize // 8
             bare.fill(segments.rings[ring].producer(), session.records[ring], width, session.count(ring))
-        at = block(Stage[peer.upper()])  # the peer has done all that it will ever do
+        at = block(stage_of(peer))  # the peer has done all that it will ever do
         segments.control[at + c.S_NEXT_NS], segments.control[at + c.S_FOLDED] = NEVER_NS, _ALL_FOLDED
     segments.populate()  # what is measured is the steady cost, not that of first touching a journal
     program = _PROGRAMS[stage](segments)
@@ -188,7 +188,7 @@ def _alone(session: _Session, segments: Segments, stage: str, recoverable: bool)
 def _run(segments: Segments, recoverable: bool, *, stored: bool) -> _Pass:
     """The three stages as processes, and persistence if all is to be stored. From the first one's beginning to the last's end."""
     words, cores = segments.control, segments.plan.cores
-    blocks = {stage: block(Stage[stage.upper()]) for stage in _PROGRAMS}
+    blocks = {stage: block(stage_of(stage)) for stage in _PROGRAMS}
 
     def life(stage: str) -> None:
         segments.populate()

@@ -26,9 +26,10 @@ from procs.chaos.scenario import Options, Scenario
 from procs.chaos.verdict import FAIL, INCONCLUSIVE, PASS, Verdict, spread
 from procs.commands import ask
 from procs.losses import Loss, Losses
-from procs.readmodel import ROLES, ReadModel
+from procs.readmodel import ReadModel
 from procs.screens import Screen, choose_screen
 from procs.status import read_status
+from procs.topology import ROLES
 from procs.watchdog import Child
 from ringsim import control as c
 from ringsim.errors import BadInput, RingsimError
@@ -117,7 +118,7 @@ class Attached:
 
     def word(self, role: str, word: int) -> int:
         """A word of a stage's block."""
-        return int(self.segments.control[c.block(c.Stage[role.upper()]) + word])
+        return int(self.segments.control[c.block(c.stage_of(role)) + word])
 
     def generations(self) -> dict[str, int]:
         """Of each stage, as it last said."""
@@ -222,7 +223,7 @@ def _undo(run: Attached, injector: Outsider) -> None:
         injector.go_on()
     if isinstance(injector, Hanger):
         for role in injector.traps:
-            at = c.block(c.Stage[role.upper()])
+            at = c.block(c.stage_of(role))
             run.segments.control[at + c.S_TRAP] = run.segments.control[at + c.S_TRAP_HOW] = 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from procs.chaos.inject import Hanger, LauncherKiller, ParentKiller, Pauser, Signaller, Trapper
 from procs.chaos.scenario import Options, Scenario
-from procs.supervisor import ROLES
+from procs.topology import ROLES
 from ringsim.fold.trap import Point
 
 _GAP = (20, 600)  # inputs of a stage between two strikes at it

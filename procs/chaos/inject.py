@@ -13,7 +13,7 @@ import msgspec
 from procs.supervisor import Supervisor
 from procs.topology import Segments
 from procs.watchdog import Child
-from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, S_TRAP_HOW, S_TRAP_NS, Stage, block
+from ringsim.control import S_INPUTS, S_TRAP, S_TRAP_AT, S_TRAP_HOW, S_TRAP_NS, block, stage_of
 from ringsim.fold.trap import How, Point
 from ringsim.lifecycle import Lifecycle
 from ringsim.limits import HEARTBEAT_STALE_NS
@@ -81,7 +81,7 @@ class Closing(Protocol):
 def inputs_of(parent: Struck, role: str) -> int:
     """How many inputs a stage has taken, as it last said."""
     assert parent.segments is not None
-    return int(parent.segments.control[block(Stage[role.upper()]) + S_INPUTS])
+    return int(parent.segments.control[block(stage_of(role)) + S_INPUTS])
 
 
 class Signaller:
@@ -179,7 +179,7 @@ class Trapper:
             return
         words = parent.segments.control
         for role, points in self.traps.items():
-            at = block(Stage[role.upper()])
+            at = block(stage_of(role))
             if words[at + S_TRAP]:
                 continue
             fired = self._set.pop(role, None)
@@ -203,7 +203,7 @@ class Hanger(Trapper):
     def __init__(self, stage: str, seed: int, gap: tuple[int, int]) -> None:
         where = Point.FOLDED if stage == "persistence" else Point.JOURNALLED  # it has no journal
         super().__init__({stage: iter([where])}, 1, seed, gap)
-        self._at = block(Stage[stage.upper()]) + S_TRAP_HOW
+        self._at = block(stage_of(stage)) + S_TRAP_HOW
 
     def each_turn(self, parent: Struck) -> None:
         if parent.segments is not None:

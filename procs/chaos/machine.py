@@ -15,10 +15,11 @@ from procs.chaos.inject import Strike, Struck, Trapper, inputs_of
 from procs.chaos.laws import everything_answered_once, stored
 from procs.chaos.scenario import Scenario
 from procs.chaos.starve import Starver
-from procs.supervisor import ROLES, Supervisor
+from procs.supervisor import Supervisor
+from procs.topology import ROLES
 from procs.wall import set_wall_clock
 from procs.watchdog import process_state
-from ringsim.control import P_WALL_STEP_S, S_TRAP, S_TRAP_AT, S_TRAP_HOW, S_WALL_STEP_S, Stage, block
+from ringsim.control import P_WALL_STEP_S, S_TRAP, S_TRAP_AT, S_TRAP_HOW, S_WALL_STEP_S, block, stage_of
 from ringsim.fold.trap import How, Point
 from ringsim.ledger import LEDGER
 from ringsim.lifecycle import Lifecycle
@@ -47,7 +48,7 @@ class Raiser(Trapper):
 
     def __init__(self, stage: str, count: int, seed: int, gap: tuple[int, int]) -> None:
         super().__init__({stage: itertools.repeat(_where(stage))}, count, seed, gap)
-        self._at = block(Stage[stage.upper()])
+        self._at = block(stage_of(stage))
 
     def each_turn(self, parent: Struck) -> None:
         if parent.segments is not None:
@@ -69,7 +70,7 @@ class Poison:
     def each_turn(self, parent: Supervisor) -> None:
         if parent.segments is None:
             return
-        words, at = parent.segments.control, block(Stage[self.stage.upper()])
+        words, at = parent.segments.control, block(stage_of(self.stage))
         if not self._set:
             words[at + S_TRAP_HOW], words[at + S_TRAP_AT] = How.RAISES_AGAIN, self._at
             words[at + S_TRAP] = _where(self.stage)
@@ -128,7 +129,7 @@ class ClockSetter:
             return
         words, inputs = parent.segments.control, inputs_of(parent, "ingest")
         if self._set_s:
-            if all(words[block(Stage[role.upper()]) + S_WALL_STEP_S] == self._set_s for role in ROLES):
+            if all(words[block(stage_of(role)) + S_WALL_STEP_S] == self._set_s for role in ROLES):
                 what = f"wall clock off by {self._set_s} s"
                 self.strikes.append(Strike(what, "all", inputs, time.monotonic_ns()))
                 self._next_at = inputs + self._chance.randint(*self.gap)

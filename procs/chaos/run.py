@@ -17,7 +17,8 @@ from procs.prepare import Prepared, prepare_run
 from procs.resume import THERE, left_in_memory
 from procs.run import run_backtest, run_pipeline
 from procs.screens import choose_screen
-from procs.supervisor import ROLES, Supervisor
+from procs.supervisor import Supervisor
+from procs.topology import ROLES
 from ringsim.config import Effective, load
 from ringsim.errors import BadInput
 from ringsim.store.runs import new_run_id

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from procs.chaos.inject import Strike, inputs_of
 from procs.supervisor import Supervisor
-from ringsim.control import S_HEARTBEAT_NS, Stage, block
+from ringsim.control import S_HEARTBEAT_NS, block, stage_of
 from ringsim.lifecycle import Lifecycle
 from ringsim.limits import HEARTBEAT_STALE_NS, STARVED_NS
 
@@ -64,7 +64,7 @@ class Starver:
                 self._since_ns = now
             return
         for role in self.stages:
-            beat_ns = int(parent.segments.control[block(Stage[role.upper()]) + S_HEARTBEAT_NS])
+            beat_ns = int(parent.segments.control[block(stage_of(role)) + S_HEARTBEAT_NS])
             if now - max(beat_ns, self._since_ns) > HEARTBEAT_STALE_NS and not self.strikes:
                 self.strikes.append(Strike("starved", role, inputs_of(parent, role), now))
         if self.strikes or parent.finished or now - self._since_ns > _STARVED_NS:

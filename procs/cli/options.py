@@ -39,7 +39,7 @@ Strategy = Annotated[
         "--strategy",
         metavar="NAME",
         help="What trades: imbalance, divergence, scripted:FILE.csv, a list of orders with their times, or FILE.py:NAME, your own. "
-        "backtest: several on one account, the option once for each.",
+        "Several on one account: the option once for each.",
         show_default="imbalance",
     ),
 ]

@@ -8,7 +8,7 @@ import numpy as np
 from procs.stages.working import HasState, Working
 from procs.topology import Plan, Segments
 from ringsim.atomics import store_release
-from ringsim.control import P_START_NS, S_NEXT_NS, Stage, block
+from ringsim.control import P_START_NS, S_NEXT_NS, block
 from ringsim.errors import RingsimError
 from ringsim.fold import intake as i
 from ringsim.fold.commit import EVERY_NS
@@ -32,7 +32,7 @@ class RedoMismatch(RingsimError):
 class StageProgram(Protocol):
     """One stage's work. Every method returns soon: a slice by its deadline, the others at once."""
 
-    stage: Stage
+    stage: int
     name: str
 
     def slice(self, until_ns: int, inputs: int, epoch: int) -> int:
@@ -60,8 +60,8 @@ class StageProgram(Protocol):
 def intake_setup(
     plan: Plan,
     *,
-    stage: Stage,
-    peer: Stage,
+    stage: int,
+    peer_words: int,
     market_key: int,
     peer_key: tuple[int, int],
     own_key: tuple[int, int],
@@ -70,7 +70,7 @@ def intake_setup(
     lossy: bool,
     triggers: bool,
 ) -> np.ndarray:
-    """The setup words of an intake (see ringsim.fold.intake)."""
+    """The setup words of an intake (see ringsim.fold.intake). stage: its place in the page. peer_words: the peer's two words."""
     setup = np.zeros(i.I_SETUP, np.int64)
     setup[i.I_SIMULATED] = plan.simulated
     setup[i.I_MARKET_KEY] = market_key
@@ -82,7 +82,7 @@ def intake_setup(
     setup[i.I_TRIGGERS] = triggers
     setup[i.I_BLOCK] = block(stage)
     setup[i.I_WORDS] = block(stage) + S_NEXT_NS
-    setup[i.I_PEER_WORDS] = block(peer) + S_NEXT_NS
+    setup[i.I_PEER_WORDS] = peer_words
     return setup
 
 
@@ -101,7 +101,7 @@ class FoldStage(HasState):
     committed one and redoes the journal: see ringsim.fold.commit.
     """
 
-    stage: Stage
+    stage: int
     name: str
 
     def __init__(

@@ -7,7 +7,7 @@ from procs.topology import HOPS, Segments
 from ringsim.atomics import now_ns, pause
 from ringsim.broker.exchange import on_market, on_order, on_timer
 from ringsim.broker.latency import LatencyModel, latency_entry_min
-from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, Stage
+from ringsim.control import ACCOUNT_CELL, CELL_ACCOUNT, S_NEXT_NS, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
     A_TURN,
@@ -202,7 +202,7 @@ class ExecutionStage(FoldStage):
         setup = intake_setup(
             segments.plan,
             stage=Stage.EXECUTION,
-            peer=Stage.STRATEGY,
+            peer_words=block(Stage.STRATEGY if len(segments.plan.strategies) == 1 else Stage.MERGE) + S_NEXT_NS,
             market_key=KEY_EXCH,
             peer_key=(KEY_CREATED, int(latency_entry_min(latency))),
             own_key=(KEY_DELIVER, 0),

@@ -2,10 +2,10 @@
 
 from procs.first import schedule_of
 from procs.stages.base import FoldStage, intake_setup
-from procs.topology import HOPS, Segments
+from procs.topology import HOPS, Segments, desk_name
 from ringsim.atomics import now_ns
 from ringsim.broker.latency import latency_entry_min, latency_response_min
-from ringsim.control import S_SNAPSHOT_WANTED, Stage, block
+from ringsim.control import LINE, MERGED, S_NEXT_NS, S_SNAPSHOT_WANTED, Stage, block
 from ringsim.fold.intake import (
     A_REASON,
     A_TURN,
@@ -38,7 +38,6 @@ from ringsim.strategy.fold import on_market, on_report, on_timer
 from ringsim.telemetry.histogram import observe
 
 _TICK, _DECISION = HOPS.index("tick_to_strategy"), HOPS.index("decision")
-_WANTED = block(Stage.STRATEGY) + S_SNAPSHOT_WANTED
 _SETTLE = 32  # inputs between two settlings: often enough for the peer, seldom enough for the cache
 
 
@@ -81,7 +80,9 @@ def strategy_turn(s, schedule, intake, out, hops, not_before_ns, limit):
             look_ahead(intake, s.pos, s.book)
         _fold(s, schedule, intake, stream, out)
         if stream == LOST:
-            intake.control[_WANTED] = s.pos.laps  # a count that only grows: ingest answers what it has not answered
+            intake.control[intake.setup[I_BLOCK] + S_SNAPSHOT_WANTED] = (
+                s.pos.laps
+            )  # a count that only grows: ingest answers what it has not answered
         elif stream == MARKET:
             observe(hops[_TICK], now - journal.market[(s.pos.journal - 1) & journal.mask].recv_ns)
         if out.count[0] > 0:
@@ -151,18 +152,21 @@ def strategy_redo(states, schedule, intake, out, head):
 
 
 class StrategyStage(FoldStage):
-    """See FoldStage."""
+    """See FoldStage. number: which one, of several; the peer of each is the stage that stands for execution and all others."""
 
-    stage, name = Stage.STRATEGY, "strategy"
+    name = "strategy"
 
-    def __init__(self, segments: Segments, script: Script | None = None) -> None:
-        self.schedule = schedule_of(segments.plan.strategies[0])
+    def __init__(self, segments: Segments, script: Script | None = None, *, number: int = 0) -> None:
+        plan = segments.plan
+        alone = len(plan.strategies) == 1
+        self.stage, self.name = Stage.STRATEGY + number, plan.strategy_roles[number]
+        self.schedule = schedule_of(plan.strategies[number])
         self.paced = len(self.schedule) > 0 and not segments.plan.simulated  # its times are of the feed's clock
         latency = segments.good("execution").p.latency
         setup = intake_setup(
             segments.plan,
-            stage=Stage.STRATEGY,
-            peer=Stage.EXECUTION,
+            stage=self.stage,
+            peer_words=block(Stage.EXECUTION) + S_NEXT_NS if alone else MERGED + number * LINE,
             market_key=KEY_RECV,
             peer_key=(KEY_DELIVER, 0),
             own_key=(KEY_CREATED, int(latency_entry_min(latency))),
@@ -173,7 +177,9 @@ class StrategyStage(FoldStage):
         )
         out = make_outbox(ORDER, FEATURES, STRATEGY_OUT)
         self._slice, self._say = bound(strategy_slice), bound(strategy_control)
-        super().__init__(segments, setup, peer="reports", output="orders", out=out, script=script)
+        super().__init__(
+            segments, setup, peer="reports", output="orders" if alone else desk_name(number), out=out, script=script
+        )
 
     def work(self, until_ns: int, inputs: int) -> int:
         if self.paced and not self.knows_the_clock(int(self.working.record.scripted.start_ns)):

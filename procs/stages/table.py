@@ -5,6 +5,7 @@ from typing import Any
 from procs.stages.base import StageProgram
 from procs.stages.execution import ExecutionStage
 from procs.stages.ingest import IngestStage
+from procs.stages.merge import MergeStage
 from procs.stages.persistence import PersistenceStage
 from procs.stages.strategy import StrategyStage
 from procs.topology import Segments
@@ -14,9 +15,14 @@ STAGES: dict[str, type] = {
     "strategy": StrategyStage,
     "execution": ExecutionStage,
     "persistence": PersistenceStage,
+    "merge": MergeStage,
 }
 
 
 def program(name: str, segments: Segments, *rehearsed: Any) -> StageProgram:
     """The stage's program over a run's segments. rehearsed: what it does while it waits (procs.rehearsal), if anything."""
-    return STAGES[name](segments, *rehearsed)
+    kind, _, number = name.partition("-")
+    if number:
+        return StrategyStage(segments, *rehearsed, number=int(number))
+    stage: StageProgram = STAGES[kind](segments, *rehearsed)
+    return stage

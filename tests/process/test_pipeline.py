@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from procs.supervisor import ROLES
-from ringsim.control import S_INPUTS, S_STATE, Stage, StageState, block
+from procs.topology import ROLES
+from ringsim.control import S_INPUTS, S_STATE, Stage, StageState, block, stage_of
 from ringsim.lifecycle import Lifecycle
 from tests.process.pipeline import backtest, processes
 
@@ -50,7 +50,7 @@ def test_processes_and_backtest_have_the_same_digest(twin, tmp_path):
     assert [state for _, state, _ in run["lifecycle"]] == ["WARMUP", "READY"]
 
 
-def killer(seed, kills, *, seen_dead=False):
+def killer(seed, kills, *, seen_dead=False, roles=ROLES):
     """Kill random stages, each kill after more inputs of that stage; returns the hook and what it killed.
 
     seen_dead: none is killed before the parent has seen that the last one is dead, which takes a busy machine a while.
@@ -62,9 +62,9 @@ def killer(seed, kills, *, seen_dead=False):
             return
         if seen_dead and any(child.pid in pids for child in parent.children.values()):
             return
-        role = ROLES[len(killed) % len(ROLES)]
+        role = roles[len(killed) % len(roles)]
         child = next((c for c in parent.children.values() if c.role == role), None)
-        at = block(Stage[role.upper()])
+        at = block(stage_of(role))
         inputs = int(parent.segments.control[at + S_INPUTS])
         if child and inputs > seen.get(role, 0) + chance.randrange(40):
             seen[role] = inputs

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from procs.supervisor import ROLES
+from procs.topology import ROLES
 from tests.process.pipeline import backtest, processes
 from tests.process.test_pipeline import killer
 
