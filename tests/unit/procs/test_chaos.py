@@ -3,6 +3,7 @@
 import os
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from procs.chaos.attached import OUTSIDERS, outsider
@@ -17,7 +18,7 @@ from procs.losses import Loss, Losses
 from ringsim.errors import BadInput
 from ringsim.lifecycle import Change, Lifecycle
 
-TWIN = {"digest": "d", "events_published": 10, "signals": 2, "fills": 1}
+TWIN = {"clock": "simulated", "digest": "d", "events_published": 10, "signals": 2, "fills": 1}
 RUN = TWIN | {
     "exit_state": "DONE", "failure": None, "restarts": 1, "market_lost": 0, "recovery_ms": [5.0], "lifecycle": [],
 }  # fmt: skip
@@ -184,3 +185,10 @@ def test_what_cannot_be_done_to_a_foreign_run_names_what_can():
 def test_the_stages_that_random_strikes_from_outside_follow_from_the_seed():
     one, same, other = (outsider(SCENARIOS["random"], Options(seed, 30, None)).stages for seed in (1, 1, 2))
     assert one == same != other and len(set(one)) == 4
+
+
+def test_of_a_realtime_run_and_its_twin_nothing_is_compared():
+    row = msgspec.structs.replace(SCENARIOS["kill-strategy"], same=False)
+    run = RUN | {"clock": "realtime", "digest": "other", "events_published": 99}
+    found = judge(row, 1, [STRIKE], 1, run, TWIN, Remains(), "repeat")
+    assert (found.verdict, found.twin_digest, found.duplicated) == (PASS, None, None)

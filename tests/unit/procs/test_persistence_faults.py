@@ -169,7 +169,7 @@ def test_a_failed_stage_says_whether_a_replacement_may_do_better(error, said):
     try:
         raise error
     except Exception:
-        log_failure(words, c.Stage.PERSISTENCE, logging.getLogger("test"))
+        log_failure(words, "persistence", logging.getLogger("test"))
     assert (words[AT + c.S_STATE], words[AT + c.S_ERROR]) == (c.StageState.FAILED, said)
 
 
@@ -182,7 +182,7 @@ def test_even_without_memory_for_a_line_the_words_are_said():
     try:
         raise MemoryError
     except MemoryError:
-        log_failure(words, c.Stage.PERSISTENCE, NoMemory("test"))
+        log_failure(words, "persistence", NoMemory("test"))
     assert words[AT + c.S_ERROR] == c.StageError.OUT_OF_MEMORY
 
 
