@@ -5,7 +5,7 @@ import numpy as np
 from procs.stages.base import RedoMismatch
 from procs.topology import Segments, desk_name
 from ringsim import control as c
-from ringsim.broker.latency import latency_entry_min
+from ringsim.broker.latency import latency_entry_min, latency_response_min
 from ringsim.fold import merge as m
 from ringsim.kernel import bound
 from ringsim.records import Trading
@@ -27,7 +27,8 @@ class MergeStage:
         setup[m.M_SIMULATED], setup[m.M_BLOCK] = plan.simulated, c.block(self.stage)
         setup[m.M_EXECUTION], setup[m.M_STRATEGY] = c.block(c.Stage.EXECUTION), c.block(c.Stage.STRATEGY)
         setup[m.M_BLOCK_WORDS], setup[m.M_MERGED], setup[m.M_LINE] = c.BLOCK_WORDS, c.MERGED, c.LINE
-        setup[m.M_ENTRY_NS] = latency_entry_min(segments.good("execution").p.latency)
+        latency = segments.good("execution").p.latency
+        setup[m.M_ENTRY_NS], setup[m.M_RESPONSE_NS] = latency_entry_min(latency), latency_response_min(latency)
         self.merge = m.Merge(
             tuple(segments.rings[desk_name(k)].consumer(self.name) for k in range(count)),
             segments.rings["orders"].producer(),

@@ -8,7 +8,8 @@ So execution has one peer, as with one strategy, and each strategy has one, too:
 it says the two words of ringsim.fold.intake, simulated clock:
 
     head_k  = time of strategy k's next record, if it has sent one
-    bound_k = min(k's next, delivery of the first report that k has not folded): no later record of k's is earlier
+    made    = min(execution's next, arrival of the first record that it has not folded) + the reports' latency lower bound
+    bound_k = min(k's next, delivery of the first report that k has not folded, made): no later record of k's is earlier
     take head_k iff for every other i: (head_i, i) > (head_k, k), or, if i has sent nothing, (bound_i, i) > (head_k, k)
 
     to execution   next = min over k of head_k, else bound_k        folded = min over k of what k has folded
@@ -53,7 +54,8 @@ M_BLOCK_WORDS = 4
 M_MERGED = 5  # words to strategy 0; the others follow
 M_LINE = 6
 M_ENTRY_NS = 7  # the order latency's lower bound
-M_SETUP = 8
+M_RESPONSE_NS = 8  # the reports'
+M_SETUP = 9
 
 # Private words.
 M_REASON = 0
@@ -126,7 +128,17 @@ def _listen(m):
 
 
 @kernel
-def _first(m):
+def _made(m, taken, execution_ns):
+    """Delivery of a report that execution has yet to make, at the earliest. taken: of execution, folded. execution_ns: its next."""
+    if taken < m.out.at[P_NEXT]:
+        ring = m.out.ring
+        created_ns = ring.words[(taken & ring.mask) * ring.width + KEY_CREATED]
+        execution_ns = min(execution_ns, created_ns + m.setup[M_ENTRY_NS])
+    return min(_NEVER, execution_ns + m.setup[M_RESPONSE_NS])
+
+
+@kernel
+def _first(m, made_ns):
     """The strategy whose record goes next; -1 if that cannot be known yet, or there is none."""
     count = len(m.desks)
     first = 0
@@ -137,7 +149,8 @@ def _first(m):
         return -1
     if m.setup[M_SIMULATED] == 1:
         for k in range(count):
-            if m.heads[k] >= _NEVER and (m.bounds[k] < m.heads[first] or (m.bounds[k] == m.heads[first] and k < first)):
+            bound_ns = min(m.bounds[k], made_ns)
+            if m.heads[k] >= _NEVER and (bound_ns < m.heads[first] or (bound_ns == m.heads[first] and k < first)):
                 return -1
     return first
 
@@ -201,7 +214,7 @@ def merge_slice(m, waiter, until_ns, inputs):
         _listen(m)
         before, m.at[M_REASON] = moved, NO_INPUT
         while moved - before < most:
-            k = _first(m)
+            k = _first(m, _made(m, taken, execution_ns))
             if k < 0:
                 break
             # What execution has not folded is looked up when it is told of: its slots are not used again before.

@@ -49,7 +49,16 @@ def test_processes_and_backtest_have_the_same_digest(twin, tmp_path, strategies)
     assert set(run["rings"]) == {"market", "orders", "reports", "orders-0", "orders-1", "orders-2"}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_market_in_which_much_happens_at_one_time_gives_the_same_digest(tmp_path):
+    """Everything is a multiple of a millisecond there: reports, orders and events meet at the same times."""
+    settings = {"run__source": "synthetic", "strategy__name": ["imbalance", "divergence", "imbalance"]}
+    found = backtest(tmp_path, **settings)
+    assert found["fills"] > 100
+    for k in range(3):
+        assert processes(tmp_path, f"run{k}", **settings)["digest"] == found["digest"]
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_stages_change_nothing(twin, tmp_path, strategies, seed):
     """Each of the seven in its turn, the two strategies more and what merges among them."""
     roles = ("ingest", *THREE, "merge", "execution", "persistence")

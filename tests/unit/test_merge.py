@@ -15,6 +15,7 @@ from ringsim.ring.wait import waiter
 from tests.ring.rings import fresh_name
 
 ENTRY = 100
+RESPONSE = 10
 FAR = 1_000_000
 
 
@@ -32,7 +33,7 @@ class Desk:
         self.setup[m.M_SIMULATED], self.setup[m.M_BLOCK] = simulated, c.block(c.Stage.MERGE)
         self.setup[m.M_EXECUTION], self.setup[m.M_STRATEGY] = c.block(c.Stage.EXECUTION), c.block(c.Stage.STRATEGY)
         self.setup[m.M_BLOCK_WORDS], self.setup[m.M_MERGED] = c.BLOCK_WORDS, c.MERGED
-        self.setup[m.M_LINE], self.setup[m.M_ENTRY_NS] = c.LINE, ENTRY
+        self.setup[m.M_LINE], self.setup[m.M_ENTRY_NS], self.setup[m.M_RESPONSE_NS] = c.LINE, ENTRY, RESPONSE
         self.replaced()
         for k in range(count):
             self.says(k, NEVER_NS)
@@ -132,6 +133,16 @@ def test_a_report_that_is_not_folded_may_make_somebody_send(desk):
     desk.says(0, NEVER_NS, folded=1)
     assert desk.work() == []  # 1 and 2 have not folded it, but 2 could be made to send at 40
     desk.says(2, NEVER_NS, folded=1)
+    assert desk.work() == [(50, 1)]
+
+
+@pytest.mark.parametrize(("next_ns", "goes"), [(49 - RESPONSE, False), (50 - RESPONSE, False), (51 - RESPONSE, True)])
+def test_so_may_one_that_execution_has_yet_to_make(desk, next_ns, goes):
+    """Strategy 0 and 2 may be told of something at that time still; at an equal time 0 goes first."""
+    desk.sends(1, 50)
+    desk.execution(next_ns)
+    assert desk.work() == ([(50, 1)] if goes else [])
+    desk.execution(FAR)
     assert desk.work() == [(50, 1)]
 
 
