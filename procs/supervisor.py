@@ -263,8 +263,7 @@ class Supervisor:
         words, now = self.segments.control, time.monotonic_ns()
         own_delay, self._looked_ns = now - self._looked_ns, now
         states = {role: int(words[c.block(c.stage_of(role)) + c.S_STATE]) for role in self.plan.roles}
-        if self.lifecycle is Lifecycle.WARMUP:
-            self._welcome(states)
+        self._welcome(states)
         if self.lifecycle is Lifecycle.WARMUP and all(map(is_up, states.values())):
             words[c.P_START_NS] += now - (self._fed_until_ns or -1_000_000)  # an adopted feed goes on where it ended
             replaced = f"; replaced meanwhile: {self.restarts}" if self.restarts else ""
@@ -272,7 +271,6 @@ class Supervisor:
             if self.reasons:
                 self._change(Lifecycle.DEGRADED, next(iter(self.reasons.values())))
         if self.lifecycle in (Lifecycle.READY, Lifecycle.DEGRADED):
-            self._welcome(states)
             self._watch_persistence()
             self._sequence()
             if own_delay < HEARTBEAT_STALE_NS // 2:  # else the silence was ours: Ctrl-Z, a paused machine

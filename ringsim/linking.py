@@ -3,11 +3,11 @@
 numba optimizes every function together with all that it calls, emits machine code for the whole, and links what it has
 optimized into the next caller, which does the same again. A leaf under eight callers, one above the other, went through
 LLVM eight times, and its machine code lay in nine files; only the outermost, which Python calls, ever ran. So code that
-only kernels call stays LLVM code here, without an optimizer's work and without an address (from nothing to READY on two
-cores: 118 s before, 81 s after).
+only kernels call stays LLVM code here, without an optimizer's work and without an address (docs/decisions/0012 has what it
+gives).
 
 And what Python calls is kept as machine code alone: nobody links it, so its LLVM code, which numba reads at every start to
-be able to, is left out of the cache (a stage's kernels load in three fifths of the time).
+be able to, is left out of the cache.
 
 Invariant: a library for linking never reaches the engine that runs code, and one that runs is never linked.
 
